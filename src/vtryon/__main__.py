@@ -1,0 +1,5 @@
+"""``python -m vtryon`` is ``vtryon``."""
+
+from vtryon.cli import main
+
+main()

@@ -1,0 +1,48 @@
+"""The ``vtryon`` command."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vtryon import __version__
+from vtryon.cli import tools
+from vtryon.cli.run import run
+from vtryon.cli.warp import warp
+
+app = typer.Typer(
+    name="vtryon",
+    help="Dress the person of a video in the garment of a picture: vtryon run person.mp4 shirt.jpg -o out.mp4",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"vtryon {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command()(run)
+app.command()(warp)
+app.command()(tools.benchmark)
+app.command()(tools.probe)
+app.command()(tools.info)
+
+
+def main() -> None:
+    """The console script."""
+    app()

@@ -1,0 +1,111 @@
+"""The options that several commands share, and how their text is read."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+OUTPUT = "Output"
+REUSE = "Reuse"
+VIDEO = "Part of the video"
+MESSAGES = "Messages"
+
+_TIME = re.compile(r"(?:(?:(?P<h>\d+):)?(?P<m>\d+):)?(?P<s>\d+(?:\.\d*)?)s?")
+
+
+def parse_time(text: str) -> float:
+    """Seconds from ``12.5``, ``12.5s``, ``1:30`` or ``1:02:03.5``."""
+    found = _TIME.fullmatch(text.strip())
+    if found is None:
+        raise typer.BadParameter(f"{text!r} is not a time; write seconds (12.5) or [hours:]minutes:seconds (1:30)")
+    return int(found["h"] or 0) * 3600 + int(found["m"] or 0) * 60 + float(found["s"])
+
+
+def parse_pixels(text: str) -> int:
+    """Pixels from ``8192x8192`` or a plain number."""
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isdecimal() for side in sides):
+        raise typer.BadParameter(f"{text!r} is not a size; write 7680x4320 or a number of pixels")
+    pixels = int(sides[0]) * (int(sides[1]) if len(sides) == 2 else 1)
+    if pixels == 0:
+        raise typer.BadParameter("the limit must be above 0")
+    return pixels
+
+
+class Fit(StrEnum):
+    """How the garment is cut."""
+
+    SLIM = "slim"
+    REGULAR = "regular"
+    LOOSE = "loose"
+
+
+class Codec(StrEnum):
+    """Video codecs that are written."""
+
+    H264 = "h264"
+    HEVC = "hevc"
+    VP9 = "vp9"
+    AV1 = "av1"
+
+
+Person = Annotated[Path, typer.Argument(metavar="PERSON", help="Video of the person.", show_default=False)]
+GarmentPicture = Annotated[
+    Path,
+    typer.Argument(
+        metavar="GARMENT",
+        help="Picture of the garment, lying flat or hung up; - reads it from standard input.",
+        show_default=False,
+    ),
+]
+Back = Annotated[
+    Path | None,
+    typer.Option(metavar="PICTURE", help="Picture of the garment's back, for people who turn round."),
+]
+Start = Annotated[
+    float | None,
+    typer.Option(parser=parse_time, metavar="TIME", help="First moment to use: 12.5 or 1:30.", rich_help_panel=VIDEO),
+]
+End = Annotated[
+    float | None,
+    typer.Option(parser=parse_time, metavar="TIME", help="Moment to stop before.", rich_help_panel=VIDEO),
+]
+MaxPixels = Annotated[
+    int | None,
+    typer.Option(
+        parser=parse_pixels,
+        metavar="WxH",
+        help="Refuse videos whose pictures have more pixels.  \\[default: 8192x8192]",
+        show_default=False,
+        rich_help_panel=VIDEO,
+    ),
+]
+Device = Annotated[str, typer.Option(metavar="DEVICE", help="Where the networks run: auto, cpu, cuda, cuda:N or mps.")]
+FitChoice = Annotated[Fit, typer.Option("--fit", help="How closely the garment follows the body.")]
+Length = Annotated[float, typer.Option(min=0.5, max=2.0, help="Garment length, relative to its own proportions.")]
+Yes = Annotated[bool, typer.Option("-y", "--yes", help="Overwrite the output if it is there.", rich_help_panel=OUTPUT)]
+No = Annotated[
+    bool,
+    typer.Option("-n", "--no", help="Do nothing, quietly, if the output is there.", rich_help_panel=OUTPUT),
+]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print the result as one JSON object on standard output.", rich_help_panel=MESSAGES),
+]
+Verbose = Annotated[
+    int,
+    typer.Option(
+        "-v",
+        "--verbose",
+        count=True,
+        show_default=False,
+        metavar="",
+        help="Say more (-vv: everything, with tracebacks).",
+        rich_help_panel=MESSAGES,
+    ),
+]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.", rich_help_panel=MESSAGES)]

@@ -1,0 +1,136 @@
+"""``vtryon run``: the main job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vtryon.cli import params
+from vtryon.cli.files import default_output, plain, policy, readable_garment
+from vtryon.cli.terminal import Terminal, reporting
+
+if TYPE_CHECKING:
+    from vtryon.job import RunResult
+
+
+def run(
+    person: params.Person,
+    garment: params.GarmentPicture,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="OUT",
+            help="Video to write: .mp4, .mkv, .mov or .webm (with --preview: .png).  "
+            "\\[default: PERSON's name with .vtryon.mp4, in the current folder]",
+            show_default=False,
+        ),
+    ] = None,
+    back: params.Back = None,
+    fit: params.FitChoice = params.Fit.REGULAR,
+    length: params.Length = 1.0,
+    device: params.Device = "auto",
+    start: params.Start = None,
+    end: params.End = None,
+    max_pixels: params.MaxPixels = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Write before and after side by side.", rich_help_panel=params.OUTPUT)
+    ] = False,
+    preview: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=64,
+            metavar="N",
+            help="Write one picture of N moments, before and after, instead of the video.",
+            rich_help_panel=params.OUTPUT,
+        ),
+    ] = None,
+    codec: Annotated[
+        params.Codec, typer.Option(help="Video codec.", rich_help_panel=params.OUTPUT)
+    ] = params.Codec.H264,
+    crf: Annotated[
+        int, typer.Option(min=0, max=63, help="Quality: lower is better and larger.", rich_help_panel=params.OUTPUT)
+    ] = 18,
+    preset: Annotated[
+        str, typer.Option(help="Encoder preset, ultrafast to veryslow.", rich_help_panel=params.OUTPUT)
+    ] = "medium",
+    pix_fmt: Annotated[str, typer.Option(help="Pixel format.", rich_help_panel=params.OUTPUT)] = "yuv420p",
+    lossless: Annotated[
+        bool, typer.Option("--lossless", help="Encode without loss.", rich_help_panel=params.OUTPUT)
+    ] = False,
+    no_audio: Annotated[
+        bool, typer.Option("--no-audio", help="Leave the sound out.", rich_help_panel=params.OUTPUT)
+    ] = False,
+    save_person: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Keep the analysis of the person for the next garment.", rich_help_panel=params.REUSE
+        ),
+    ] = None,
+    saved_person: Annotated[
+        Path | None,
+        typer.Option(
+            "--person",
+            metavar="FILE",
+            help="Use a kept analysis of the same video, --start and --end.",
+            rich_help_panel=params.REUSE,
+        ),
+    ] = None,
+    yes: params.Yes = False,
+    no: params.No = False,
+    as_json: params.Json = False,
+    verbose: params.Verbose = 0,
+    quiet: params.Quiet = False,
+) -> None:
+    """Put GARMENT on the person of the video PERSON; size, timing and sound stay."""
+    with reporting(verbose=verbose, quiet=quiet) as terminal, readable_garment(garment) as garment_file:
+        from vtryon import job
+        from vtryon.video import EncodeOptions
+
+        options = job.RunOptions(
+            person=person,
+            garment=garment_file,
+            output=output or default_output(person, ".png" if preview else ".mp4"),
+            back=back,
+            start=start,
+            end=end,
+            fit=fit,
+            length=length,
+            device=device,
+            encode=EncodeOptions(codec=codec, crf=crf, preset=preset, pix_fmt=pix_fmt, lossless=lossless),
+            audio=not no_audio,
+            compare=compare,
+            save_person=save_person,
+            saved_person=saved_person,
+            if_exists=policy(yes=yes, no=no),
+            max_pixels=max_pixels,
+        )
+        if preview is None:
+            result = job.run(options, progress=terminal.progress)
+        else:
+            result = job.preview(options, preview, progress=terminal.progress)
+        show(terminal, result, as_json=as_json)
+
+
+def show(terminal: Terminal, result: RunResult, *, as_json: bool) -> None:
+    """Warnings and the final line, or the JSON object."""
+    for warning in result.warnings:
+        terminal.warn(warning)
+    if as_json or not result.skipped:  # -n skips quietly
+        terminal.result(describe(result), plain(result) if as_json else None)
+
+
+def describe(result: RunResult) -> str:
+    """One line: where, how much, how long, and what to know."""
+    parts = [f"{result.frames} frames in {result.seconds:.1f} s ({result.fps:.1f} fps)"]
+    if result.audio is not None:
+        parts.append(f"sound {result.audio}")
+    if result.frames_without_person:
+        parts.append(f"no person in {result.frames_without_person}")
+    if result.warnings:
+        parts.append(f"{len(result.warnings)} warning{'s' * (len(result.warnings) > 1)}")
+    return f"{result.output}: {', '.join(parts)}"
