@@ -1,0 +1,194 @@
+"""The sound track of the output: packets copied as they are where the container takes them, else encoded again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Self, cast
+
+import av
+from av.audio.codeccontext import AudioCodecContext
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+
+from vtryon.video.info import codec_name, pick_sound
+from vtryon.video.source import open_source
+
+_ENCODERS = {"mp4": ("aac", "aac", 96_000), "mov": ("aac", "aac", 96_000)}
+_OTHER_ENCODER = ("opus", "libopus", 64_000)  # Matroska and WebM
+"""Container to codec, its encoder and bits per second for one channel."""
+
+
+class SoundTrack:
+    """One sound track on its way from a file into an output container.
+
+    ``summary`` is "copied", "re-encoded to aac" or "none"; ``packets`` counts what was written; ``warnings`` what was
+    lost. Times are kept: a packet that was heard with a picture is heard with it in the output.
+
+    Args:
+        path: the file whose sound is taken.
+        output: the container it goes to, its video stream added, its header not yet written.
+        shift: seconds by which all times of the output are earlier than the source's.
+        start, end: seconds on the source's clock; packets that begin outside are left out.
+    """
+
+    def __init__(
+        self, path: Path, output: OutputContainer, *, shift: Fraction, start: Fraction | None, end: Fraction | None
+    ) -> None:
+        self.summary = "none"
+        self.packets = 0
+        self.warnings: tuple[str, ...] = ()
+        self._output = output
+        self._shift = shift
+        self._start, self._end = start, end
+        self._source: InputContainer | None = open_source(path)
+        self._waiting: Packet[Any] | None = None
+        self._queue: Iterator[Packet[Any]] = iter(())
+        try:
+            self._connect(path)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._source is not None:
+            self._source.close()
+            self._source = None
+
+    def feed(self, until: Fraction | None = None) -> None:
+        """Write the packets that begin before ``until`` (seconds in the output), or all that are left."""
+        while True:
+            packet = self._waiting if self._waiting is not None else next(self._queue, None)
+            if packet is None:
+                return
+            if until is not None and _seconds(packet) >= until:
+                self._waiting = packet
+                return
+            self._waiting = None
+            self._output.mux(packet)
+            self.packets += 1
+
+    def _connect(self, path: Path) -> None:
+        """Choose between copying and encoding, and add the stream to the output."""
+        assert self._source is not None
+        source = pick_sound(self._source)
+        if source is None:
+            return
+        name = codec_name(source)
+        others = len(self._source.streams.audio) - 1
+        if others:
+            self.warnings += (f"{path}: {others} more sound track(s) left out; only the first is kept",)
+        if source.codec_context is None:
+            self.warnings += (f"{path}: the sound is left out: no decoder for its codec here",)
+            return
+        source = cast(AudioStream, source)
+        container = self._output.format.name
+        if _can_copy(path, container):
+            track = self._output.add_stream_from_template(source)
+            self.summary = "copied"
+            self._queue = self._copied(source, track)
+            return
+        target = _ENCODERS.get(container, _OTHER_ENCODER)[0]
+        track = _add_encoder(self._output, source, container)
+        self.summary = f"re-encoded to {target}"
+        self.warnings += (f"{path}: {container} does not take {name} sound, so it was encoded again as {target}",)
+        self._queue = self._encoded(source, track)
+
+    def _kept(self, source: AudioStream) -> Iterator[Packet[Any]]:
+        """The source's packets between start and end; a cut file ends where it cannot be read on."""
+        assert self._source is not None
+        packets = self._source.demux(source)
+        while True:
+            try:
+                packet = next(packets)
+            except (StopIteration, av.error.FFmpegError):
+                return
+            if packet.size == 0 or packet.dts is None:
+                continue
+            begin = _seconds(packet)
+            if self._end is not None and begin >= self._end:
+                return
+            if self._start is None or begin >= self._start:
+                yield packet
+
+    def _copied(self, source: AudioStream, track: AudioStream) -> Iterator[Packet[Any]]:
+        ticks = _ticks(self._shift, source.time_base)
+        for packet in self._kept(source):
+            packet.pts = None if packet.pts is None else packet.pts - ticks
+            packet.dts = None if packet.dts is None else packet.dts - ticks
+            packet.stream = track
+            yield packet
+
+    def _encoded(self, source: AudioStream, track: AudioStream) -> Iterator[Packet[Any]]:
+        damaged = 0
+        for packet in self._kept(source):
+            try:
+                frames = source.codec_context.decode(packet)
+            except av.error.FFmpegError:
+                damaged += 1
+                continue
+            for frame in frames:
+                if frame.pts is not None:
+                    frame.pts -= _ticks(self._shift, frame.time_base)
+                yield from track.encode(frame)
+        yield from track.encode(None)
+        if damaged:
+            self.warnings += (f"{damaged} damaged sound packet(s) left out",)
+
+
+def _can_copy(path: Path, container: str) -> bool:
+    """Whether a container takes a file's sound as it is: known only by trying (UX.md C2), so one packet is written."""
+    with open_source(path) as source:
+        stream = pick_sound(source)
+        packet = next((p for p in source.demux(stream) if p.size), None)
+        if packet is None or stream is None:
+            return False
+        try:
+            with av.open(BytesIO(), "w", format=container) as trial:
+                packet.stream = trial.add_stream_from_template(stream)
+                trial.mux(packet)
+        except (ValueError, av.error.FFmpegError):
+            return False
+        return True
+
+
+def _add_encoder(output: OutputContainer, source: AudioStream, container: str) -> AudioStream:
+    """An encoder for the source's rate and channels, or the nearest that it takes."""
+    _, name, per_channel = _ENCODERS.get(container, _OTHER_ENCODER)
+    rates = av.Codec(name, "w").audio_rates
+    context = source.codec_context
+    rate = context.sample_rate if not rates or context.sample_rate in rates else 48_000
+    layout = context.layout.name if _takes_layout(name, rate, context.layout.name) else "stereo"
+    track = cast(AudioStream, output.add_stream(name, rate=rate))
+    track.codec_context.layout = layout
+    track.codec_context.bit_rate = per_channel * av.AudioLayout(layout).nb_channels
+    return track
+
+
+def _takes_layout(encoder: str, rate: int, layout: str) -> bool:
+    trial = cast(AudioCodecContext, av.CodecContext.create(encoder, "w"))
+    try:
+        trial.sample_rate, trial.layout = rate, layout
+        trial.format = (av.Codec(encoder, "w").audio_formats or [av.AudioFormat("s16")])[0]
+        trial.open()
+    except (ValueError, av.error.FFmpegError):
+        return False
+    return True
+
+
+def _seconds(packet: Packet[Any]) -> Fraction:
+    stamp = packet.pts if packet.pts is not None else packet.dts
+    return Fraction(stamp or 0) * packet.time_base
+
+
+def _ticks(seconds: Fraction, time_base: Fraction | None) -> int:
+    return round(seconds / time_base) if time_base else 0

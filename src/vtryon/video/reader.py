@@ -1,0 +1,214 @@
+"""Reading a video frame by frame: upright RGB with the source's own time stamps, in constant memory."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+from av.video.frame import VideoFrame
+
+from vtryon.errors import BadInputError, UsageError
+from vtryon.types import Frame
+from vtryon.video.colour import RgbConverter
+from vtryon.video.info import VideoInfo, check_size, decode_packets, frame_colours, no_frames, probe
+from vtryon.video.source import MAX_PIXELS, open_source, pick_stream
+
+MAX_BAD_FRAMES = 0.5
+"""Default share of frames that may be unreadable before the run is given up: a phone clip with a scratch is still worth
+dressing, a file that is mostly noise is not."""
+
+_HALF_MILLISECOND = Fraction(1, 2000)
+"""Times given by users have a millisecond's precision at best: 0.067 s names the third frame of a 30 fps clip."""
+
+
+class VideoReader:
+    """Iterates over the :class:`~vtryon.types.Frame` of a video, once, in the order of presentation.
+
+    Frames are upright, RGB and all of ``info.width`` x ``info.height``; their ``pts`` are the source's, strictly
+    rising. Undecodable frames are left out, counted in ``bad_frames`` and told in ``warnings``; so is a file that
+    ends before its header says it does.
+
+    Args:
+        path: the video.
+        start, end: seconds from the beginning; the frames shown at ``start`` <= time < ``end`` are given, exactly.
+        max_pixels: largest picture (width times height) that is accepted.
+        max_bad_frames: how many undecodable frames are put up with: a count (int) or a share of all (float, 0 to 1).
+
+    Raises:
+        UsageError: ``start`` and ``end`` do not go together, or a name that is refused.
+        MissingInputError, BadInputError, UnavailableError: see :func:`~vtryon.video.probe`; while iterating,
+            BadInputError also for too many bad frames or none between ``start`` and ``end``.
+    """
+
+    info: VideoInfo
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        start: float | None = None,
+        end: float | None = None,
+        max_pixels: int = MAX_PIXELS,
+        max_bad_frames: float = MAX_BAD_FRAMES,
+    ) -> None:
+        _check_span(start, end)
+        self.info = probe(path, max_pixels=max_pixels)
+        self.bad_frames = 0
+        self.frames_read = 0
+        self._max_bad = max_bad_frames
+        self._start = None if start is None else _clock(start, self.info) - _HALF_MILLISECOND
+        self._end = None if end is None else _clock(end, self.info) - _HALF_MILLISECOND
+        self._repaired = 0
+        self._short: str | None = None
+        self._converter = RgbConverter()
+        self._container = open_source(self.info.path, max_pixels=max_pixels)
+        self._stream = pick_stream(self._container, self.info.path)
+        check_size(self._stream, self.info.path, max_pixels)
+        self._frames = self._iterate()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file; iteration ends."""
+        self._frames.close()
+        self._container.close()
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self._frames
+
+    @property
+    def frames_estimate(self) -> int | None:
+        """About how many frames will be given, start and end considered; None where the file does not tell."""
+        info = self.info
+        if self._start is None and self._end is None:
+            return info.frames_estimate
+        if info.average_rate is None or info.duration_seconds is None:
+            return None
+        first = info.start_seconds if self._start is None else max(float(self._start), info.start_seconds)
+        last = info.start_seconds + info.duration_seconds
+        last = last if self._end is None else min(float(self._end), last)
+        return max(0, round((last - first) * info.average_rate))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was wrong with the frames so far, one line each."""
+        name = self.info.path
+        lines = []
+        if self.bad_frames:
+            lines.append(f"{name}: {self.bad_frames} damaged frame(s) left out")
+        if self._repaired:
+            lines.append(f"{name}: {self._repaired} time stamp(s) missing or running backwards were repaired")
+        if self._short:
+            lines.append(self._short)
+        return tuple(lines)
+
+    def _iterate(self) -> Generator[Frame]:
+        time_base = self.info.time_base
+        last: int | None = None
+        ended = False
+        self._seek()
+        for frame in self._decoded():
+            pts = self._time_stamp(frame, last)
+            last = pts
+            if self._start is not None and pts * time_base < self._start:
+                continue
+            if self._end is not None and pts * time_base >= self._end:
+                ended = True
+                break
+            yield self._carrier(frame, pts)
+        self._judge(final=True)
+        if not ended and last is not None:
+            self._short = self._ends_early(last)
+
+    def _seek(self) -> None:
+        """To the key frame before ``start``; a file that cannot seek is read from its beginning."""
+        if self._start is None:
+            return
+        try:
+            self._container.seek(int(self._start / self.info.time_base), stream=self._stream)
+        except av.error.FFmpegError:
+            self._container.close()
+            self._container = open_source(self.info.path)
+            self._stream = pick_stream(self._container, self.info.path)
+
+    def _decoded(self) -> Iterator[VideoFrame]:
+        for item in decode_packets(self._container, self._stream):
+            if isinstance(item, VideoFrame):
+                yield item
+            else:
+                self.bad_frames += 1
+                self._judge()
+
+    def _time_stamp(self, frame: VideoFrame, last: int | None) -> int:
+        step = self._frame_ticks()
+        pts = frame.pts if frame.pts is not None else frame.dts
+        if pts is None:
+            pts = 0 if last is None else last + step
+            self._repaired += 1
+        elif last is not None and pts <= last:
+            pts = last + 1
+            self._repaired += 1
+        return pts
+
+    def _frame_ticks(self) -> int:
+        rate = self.info.average_rate
+        return max(1, round(1 / (rate * self.info.time_base))) if rate else 1
+
+    def _carrier(self, frame: VideoFrame, pts: int) -> Frame:
+        info = self.info
+        matrix, limits = frame_colours(frame, self._stream)
+        size = (info.height, info.width) if info.orientation.swaps_sides else (info.width, info.height)
+        stored = self._converter.convert(frame, matrix=matrix, full_range=limits == "full", size=size)
+        index = self.frames_read
+        self.frames_read += 1
+        return Frame(info.orientation.apply(stored), pts, info.time_base, index)
+
+    def _judge(self, *, final: bool = False) -> None:
+        """Give up once the share of bad frames is certain: at the end, or after 50 of them."""
+        bad, name = self.bad_frames, self.info.path
+        share = isinstance(self._max_bad, float)
+        allowed = self._max_bad * (bad + self.frames_read) if share else self._max_bad
+        if bad > allowed and (final or not share or bad >= 50):
+            raise BadInputError(f"{name}: {bad} of {bad + self.frames_read} frames are damaged; fetch the file again")
+        if final and self.frames_read == 0:
+            if self._start is not None or self._end is not None:
+                raise BadInputError(f"{name}: no frame between --start and --end; it lasts {self._lasts()}")
+            raise no_frames(name)
+
+    def _lasts(self) -> str:
+        length = self.info.duration_seconds
+        return "an unknown time" if length is None else f"{length:.3f} s"
+
+    def _ends_early(self, last: int) -> str | None:
+        """A line about a file that stops well before its header says so: the mark of a download cut short."""
+        info = self.info
+        if info.duration_seconds is None or self._end is not None:
+            return None
+        shown = float(last * info.time_base) - info.start_seconds
+        gap = max(0.5, 3 / float(info.average_rate)) if info.average_rate else 1.0
+        if info.duration_seconds - shown < gap:
+            return None
+        lasts = info.duration_seconds
+        return f"{info.path}: the picture ends at {shown:.2f} s of {lasts:.2f} s; was the download cut short?"
+
+
+def _check_span(start: float | None, end: float | None) -> None:
+    if start is not None and start < 0:
+        raise UsageError(f"--start must not be negative, got {start:g}")
+    if end is not None and end <= (start or 0):
+        raise UsageError(f"--end ({end:g} s) must come after --start ({start or 0:g} s)")
+
+
+def _clock(seconds: float, info: VideoInfo) -> Fraction:
+    """A user's time on the stream's clock."""
+    return Fraction(seconds) + Fraction(info.origin_seconds).limit_denominator(1_000_000)
