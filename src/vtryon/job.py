@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from vtryon.errors import BadInputError, MissingInputError, UsageError
+import numpy as np
+
+from vtryon.errors import BadInputError, UsageError
 from vtryon.outputs import PICTURES, IfExists, wanted
+from vtryon.pipeline import TryOnFrame, TryOnOptions, try_on
 from vtryon.progress import Progress, Report, silent
-from vtryon.video import MAX_PIXELS, EncodeOptions, VideoInfo, VideoReader, VideoWriter
-
-if TYPE_CHECKING:
-    from vtryon.pipeline import TryOnFrame
-    from vtryon.types import Array, Frame, Garment, Person
+from vtryon.types import Array, Frame, Garment, Person
+from vtryon.video import MAX_PIXELS, EncodeOptions, VideoInfo, VideoReader, VideoWriter, default_codec
 
 RUN_UP = 0.25
 """Seconds of video before a single moment that are worked through too, so that it looks as in the whole video."""
@@ -30,7 +28,7 @@ class Options:
 
     Times are seconds from the start of the video; ``end`` is the first moment that is left out. ``fit`` is slim,
     regular or loose; ``length`` scales the garment's own length (1 as its picture shows it). ``max_pixels`` refuses
-    videos with larger pictures, None for the reader's own limit.
+    videos with larger pictures.
     """
 
     person: Path
@@ -43,11 +41,7 @@ class Options:
     length: float = 1.0
     device: str = "auto"
     if_exists: IfExists = IfExists.REFUSE
-    max_pixels: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.end is not None and self.end <= (self.start or 0.0):
-            raise UsageError(f"--end ({self.end:g} s) must come after --start ({self.start or 0.0:g} s)")
+    max_pixels: int = MAX_PIXELS
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -59,12 +53,12 @@ class Options:
 class RunOptions(Options):
     """Options of :func:`run`.
 
-    ``encode`` how the video is written; ``audio`` False leaves the sound out; ``compare`` writes before and after
-    side by side; ``save_person`` keeps the analysis of the person, which does not depend on the garment;
-    ``saved_person`` uses one that was kept, of the same frames.
+    ``encode`` how the video is written, None for the defaults of the output's kind of file; ``audio`` False leaves
+    the sound out; ``compare`` writes before and after side by side; ``save_person`` keeps the analysis of the person,
+    which does not depend on the garment; ``saved_person`` uses one that was kept, of the same part of the same video.
     """
 
-    encode: EncodeOptions = field(default_factory=EncodeOptions)
+    encode: EncodeOptions | None = None
     audio: bool = True
     compare: bool = False
     save_person: Path | None = None
@@ -102,17 +96,17 @@ def run(options: RunOptions, *, progress: Report = silent) -> RunResult:
     Raises:
         VtryonError: one of its kinds (``vtryon.errors``); nothing is then left at ``options.output``.
     """
-    if not prepare(options):
+    if not _wanted(options):
         return RunResult(options.output, skipped=True)
+    _check_save(options)
     began = time.perf_counter()
-    garment, back = garments(options, progress)
     with ExitStack() as stack:
         reader = stack.enter_context(open_reader(options))
         writer = stack.enter_context(_open_writer(options, reader.info))
-        tally = Tally(progress, frames_expected(reader.info, options.start, options.end))
-        for shown in tally.count(_dress(reader, garment, back, options)):
-            writer.write(_beside(shown) if options.compare else shown.frame.rgb, shown.frame.pts)
-        tally.must_have_person(options.person)
+        garment, back = garments(options, progress)
+        tally = Tally(options.person, progress, reader.frames_estimate)
+        shown = tally.count(dress(reader, garment, back, options, _saved_people(options)))
+        _keep_people(options, _written(shown, writer, options.compare))
         report = writer.close()
     return replace(
         result_of(options.output, tally, began),
@@ -131,13 +125,12 @@ def preview(options: RunOptions, count: int, *, progress: Report = silent) -> Ru
     """
     from vtryon.sheet import contact_sheet, write_picture
 
-    if not prepare(options, suffixes=PICTURES):
+    if not _wanted(options, suffixes=PICTURES):
         return RunResult(options.output, skipped=True)
     began = time.perf_counter()
     garment, back = garments(options, progress)
-    tally = Tally(progress, count)
+    tally = Tally(options.person, progress, count)
     shown = list(tally.count(moments(options, garment, back, count)))
-    tally.must_have_person(options.person)
     sheet = contact_sheet([[at.source.rgb for at in shown], [at.frame.rgb for at in shown]])
     write_picture(options.output, sheet)
     return replace(
@@ -148,23 +141,18 @@ def preview(options: RunOptions, count: int, *, progress: Report = silent) -> Ru
     )
 
 
-def prepare(options: Options, suffixes: Sequence[str] | None = None) -> bool:
-    """All that can be refused before any work; False where the output is there and is to be left alone.
+def _wanted(options: Options, suffixes: Sequence[str] | None = None) -> bool:
+    return wanted(options.output, inputs=options.inputs, if_exists=options.if_exists, suffixes=suffixes)
 
-    Raises:
-        CannotCreateError: about the output (:func:`vtryon.outputs.wanted`).
-        MissingInputError: an input is not there or may not be read.
-    """
-    if not wanted(options.output, inputs=options.inputs, if_exists=options.if_exists, suffixes=suffixes):
-        return False
-    for path in options.inputs:
-        if not path.exists():
-            raise MissingInputError(f"{path}: no such file")
-        if path.is_dir():
-            raise MissingInputError(f"{path} is a folder; name a file in it")
-        if not os.access(path, os.R_OK):
-            raise MissingInputError(f"{path}: may not be read (permission denied)")
-    return True
+
+def _check_save(options: RunOptions) -> None:
+    """The kept analysis is an output too, and the same policy holds for it."""
+    path = options.save_person
+    if path is None:
+        return
+    if path.absolute() == options.output.absolute():
+        raise UsageError(f"{path} is named both for the video and for --save-person; give one another name")
+    wanted(path, inputs=options.inputs, if_exists=options.if_exists)
 
 
 def garments(options: Options, progress: Report) -> tuple[Garment, Garment | None]:
@@ -173,6 +161,21 @@ def garments(options: Options, progress: Report) -> tuple[Garment, Garment | Non
 
     progress(Progress("cutting out the garment"))
     return load_garment(options.garment), load_garment(options.back) if options.back is not None else None
+
+
+def _open_writer(options: RunOptions, source: VideoInfo) -> VideoWriter:
+    return VideoWriter(
+        options.output,
+        width=source.width * (2 if options.compare else 1),
+        height=source.height,
+        time_base=source.time_base,
+        options=options.encode or EncodeOptions(codec=default_codec(options.output)),
+        source=source,
+        audio_from=options.person if options.audio else None,
+        audio_start=options.start,
+        audio_end=options.end,
+        overwrite=options.if_exists is IfExists.REPLACE,
+    )
 
 
 def notes(*of: Garment | None) -> tuple[str, ...]:
@@ -186,7 +189,7 @@ def open_reader(options: Options, start: float | None = None, end: float | None 
         options.person,
         start=options.start if start is None else start,
         end=options.end if end is None else end,
-        max_pixels=MAX_PIXELS if options.max_pixels is None else options.max_pixels,
+        max_pixels=options.max_pixels,
     )
 
 
@@ -198,29 +201,19 @@ def dress(
     people: Iterable[Person | None] | None = None,
 ) -> Iterator[TryOnFrame]:
     """:func:`vtryon.pipeline.try_on` with these options."""
-    from vtryon.pipeline import TryOnOptions, try_on
-
     chosen = TryOnOptions(fit=options.fit, length=options.length, device=options.device)
     return try_on(frames, garment, back=back, options=chosen, people=people)
 
 
 def moments(options: Options, garment: Garment, back: Garment | None, count: int) -> Iterator[TryOnFrame]:
-    """``count`` dressed frames spread evenly over the time asked for, each with a run-up of its own.
-
-    Raises:
-        BadInputError: there is no frame in that time.
-    """
+    """``count`` dressed frames spread evenly over the time asked for, each with a run-up of its own."""
     with open_reader(options) as reader:
         first, last = span(reader.info, options)
-    found = False
     for number in range(count):
         at = first + (last - first) * (number + 0.5) / count
         with open_reader(options, start=max(first, at - RUN_UP)) as reader:
-            for shown in deque(dress(_until(reader, at), garment, back, options), maxlen=1):
-                found = True
-                yield shown
-    if not found:
-        raise BadInputError(f"{options.person}: no frames between {first:g} and {last:g} s")
+            run_up = _until(reader, at + reader.info.origin_seconds)
+            yield from deque(dress(run_up, garment, back, options), maxlen=1)
 
 
 def _until(frames: Iterable[Frame], at: float) -> Iterator[Frame]:
@@ -232,45 +225,76 @@ def _until(frames: Iterable[Frame], at: float) -> Iterator[Frame]:
 
 
 def span(info: VideoInfo, options: Options) -> tuple[float, float]:
-    """First and last second of the time asked for; a second where the file does not say how long it is."""
+    """First and last second of the time asked for, as users count; one second where the file tells no length."""
+    whole = info.start_seconds - info.origin_seconds + (info.duration_seconds or 1.0)
     first = options.start or 0.0
-    whole = info.start_seconds + (info.duration_seconds or 1.0)
     return first, max(first, whole if options.end is None else min(options.end, whole))
 
 
-def frames_expected(info: VideoInfo, options: Options) -> int | None:
-    """How many frames there will be, by the file's own word; None where it gives none."""
-    if options.start is None and options.end is None:
-        return info.frames_estimate
-    if not info.average_rate or not info.duration_seconds:
+def _written(shown: Iterable[TryOnFrame], writer: VideoWriter, compare: bool) -> Iterator[Person | None]:
+    """Write every frame; give who was seen in it."""
+    for one in shown:
+        writer.write(_before_and_after(one) if compare else one.frame.rgb, one.frame.pts)
+        yield one.person
+
+
+def _saved_people(options: RunOptions) -> Iterator[Person | None] | None:
+    if options.saved_person is None:
         return None
-    first, last = span(info, options)
-    return round((last - first) * info.average_rate) or None
+    from vtryon.person import load_people
+
+    return load_people(options.saved_person, key=_clip_key(options))
+
+
+def _keep_people(options: RunOptions, people: Iterator[Person | None]) -> None:
+    """Work through the video; who was seen is written down on the way where that was asked for."""
+    if options.save_person is None:
+        deque(people, maxlen=0)
+        return
+    from vtryon.person import save_people
+
+    save_people(options.save_person, people, key=_clip_key(options))
+
+
+def _clip_key(options: RunOptions) -> str:
+    from vtryon.person import clip_key
+
+    return clip_key(options.person, options.start, options.end)
+
+
+def _before_and_after(shown: TryOnFrame) -> Array:
+    return np.concatenate([shown.source.rgb, shown.frame.rgb], axis=1)
 
 
 class Tally:
     """Counts the frames that pass, those without a person, and reports on the way."""
 
-    def __init__(self, progress: Report, expected: int | None, stage: str = "dressing") -> None:
+    def __init__(self, path: Path, progress: Report, expected: int | None, stage: str = "dressing") -> None:
+        self._path = path
         self.frames = 0
         self.without_person = 0
-        self._tell = lambda: progress(Progress(stage, self.frames, expected))
+        self._progress, self._expected, self._stage = progress, expected, stage
 
     def count(self, shown: Iterable[TryOnFrame]) -> Iterator[TryOnFrame]:
+        """The same frames.
+
+        Raises:
+            BadInputError: at the end, where none of them showed a person: the output would be the input again.
+        """
         self._tell()
         for one in shown:
             yield one
             self.frames += 1
             self.without_person += one.person is None
             self._tell()
-
-    def must_have_person(self, path: Path) -> None:
-        """Raises BadInputError where no frame showed a person: the result would be the input again."""
         if self.without_person == self.frames:
             raise BadInputError(
-                f"{path}: no person found in any of {self.frames} frames, nothing was written; "
-                "the upper body must be in the picture and upright"
+                f"{self._path}: no person found in any of {self.frames} frames, nothing was written; "
+                "the upper body must be upright and in the picture"
             )
+
+    def _tell(self) -> None:
+        self._progress(Progress(self._stage, self.frames, self._expected))
 
 
 def result_of(output: Path, tally: Tally, began: float) -> RunResult:

@@ -24,11 +24,6 @@ _BODY = (
 """Pairs of landmarks that a drawn skeleton joins."""
 
 
-def side_by_side(*pictures: Array) -> Array:
-    """Pictures (H, W, 3) uint8 of one height, left to right, without a gap."""
-    return np.concatenate(pictures, axis=1)
-
-
 def contact_sheet(rows: Sequence[Sequence[Array]], cell: int = CELL) -> Array:
     """Rows of RGB uint8 pictures of any size, each scaled to ``cell`` px high (never enlarged), on white."""
     lines = [_join([_scaled(picture, cell) for picture in row], axis=1) for row in rows]
@@ -56,14 +51,14 @@ def _join(pictures: Sequence[Array], axis: int) -> Array:
 
 def on_grey(rgb: Array, alpha: Array, grey: int = 128) -> Array:
     """A cut-out (H, W, 3) uint8 with its alpha (H, W) float32 in [0, 1], laid on plain grey."""
-    weight = alpha[..., None]
-    return np.rint(rgb * weight + grey * (1 - weight)).astype(np.uint8)
+    return over(np.full_like(rgb, grey), rgb, alpha)
 
 
 def over(below: Array, rgb: Array, alpha: Array) -> Array:
-    """The same cut-out laid on another picture (H, W, 3) uint8."""
+    """A cut-out laid on another picture (H, W, 3) uint8."""
     weight = alpha[..., None]
-    return np.rint(rgb * weight + below * (1 - weight)).astype(np.uint8)
+    mixed: Array = np.rint(rgb * weight + below * (1 - weight))
+    return mixed.astype(np.uint8)
 
 
 def with_skeleton(rgb: Array, points: Array) -> Array:
@@ -92,7 +87,8 @@ def with_lines(rgb: Array, lines: Sequence[Array], colour: tuple[int, int, int])
 
 
 def _drawable(points: Array) -> Array:
-    return np.rint(np.clip(points, -1e4, 1e4) - 0.5).astype(np.int32)
+    pixels: Array = np.rint(np.clip(points, -1e4, 1e4) - 0.5)
+    return pixels.astype(np.int32)
 
 
 def write_picture(path: Path, rgb: Array) -> None:

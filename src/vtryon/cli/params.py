@@ -51,6 +51,7 @@ class Codec(StrEnum):
     HEVC = "hevc"
     VP9 = "vp9"
     AV1 = "av1"
+    FFV1 = "ffv1"
 
 
 Person = Annotated[Path, typer.Argument(metavar="PERSON", help="Video of the person.", show_default=False)]

@@ -50,8 +50,9 @@ def run(
         ),
     ] = None,
     codec: Annotated[
-        params.Codec, typer.Option(help="Video codec.", rich_help_panel=params.OUTPUT)
-    ] = params.Codec.H264,
+        params.Codec | None,
+        typer.Option(help="Video codec.  \\[default: h264, .webm: vp9]", rich_help_panel=params.OUTPUT),
+    ] = None,
     crf: Annotated[
         int, typer.Option(min=0, max=63, help="Quality: lower is better and larger.", rich_help_panel=params.OUTPUT)
     ] = 18,
@@ -89,25 +90,27 @@ def run(
     """Put GARMENT on the person of the video PERSON; size, timing and sound stay."""
     with reporting(verbose=verbose, quiet=quiet) as terminal, readable_garment(garment) as garment_file:
         from vtryon import job
-        from vtryon.video import EncodeOptions
+        from vtryon.video import MAX_PIXELS, EncodeOptions, default_codec
 
+        output = output or default_output(person, ".mp4" if preview is None else ".png")
+        codec_name = default_codec(output) if codec is None else codec.value
         options = job.RunOptions(
             person=person,
             garment=garment_file,
-            output=output or default_output(person, ".png" if preview else ".mp4"),
+            output=output,
             back=back,
             start=start,
             end=end,
             fit=fit,
             length=length,
             device=device,
-            encode=EncodeOptions(codec=codec, crf=crf, preset=preset, pix_fmt=pix_fmt, lossless=lossless),
+            encode=EncodeOptions(codec=codec_name, crf=crf, preset=preset, pix_fmt=pix_fmt, lossless=lossless),
             audio=not no_audio,
             compare=compare,
             save_person=save_person,
             saved_person=saved_person,
             if_exists=policy(yes=yes, no=no),
-            max_pixels=max_pixels,
+            max_pixels=max_pixels or MAX_PIXELS,
         )
         if preview is None:
             result = job.run(options, progress=terminal.progress)

@@ -34,7 +34,8 @@ def warp(
     start: params.Start = None,
     end: params.End = None,
     max_pixels: params.MaxPixels = None,
-    rows: Annotated[int, typer.Option(min=1, max=64, metavar="N", help="Moments on the contact sheet.")] = 6,
+    moments: Annotated[int, typer.Option(min=1, max=64, metavar="N", help="Rows of the contact sheet.")] = 6,
+    grid: Annotated[bool, typer.Option("--grid", help="Draw the control points of the splines too.")] = False,
     yes: params.Yes = False,
     no: params.No = False,
     as_json: params.Json = False,
@@ -43,9 +44,10 @@ def warp(
 ) -> None:
     """Show how GARMENT is fitted: the warped cloth alone and over PERSON (a video or a picture), with key points."""
     with reporting(verbose=verbose, quiet=quiet) as terminal, readable_garment(garment) as garment_file:
-        from vtryon import job
+        from vtryon import warpview
+        from vtryon.video import MAX_PIXELS
 
-        options = job.WarpOptions(
+        options = warpview.WarpOptions(
             person=person,
             garment=garment_file,
             output=output or default_output(person, ".png", tag="warp"),
@@ -55,8 +57,9 @@ def warp(
             fit=fit,
             length=length,
             device=device,
-            rows=rows,
+            moments=moments,
+            grid=grid,
             if_exists=policy(yes=yes, no=no),
-            max_pixels=max_pixels,
+            max_pixels=max_pixels or MAX_PIXELS,
         )
-        show(terminal, job.warp(options, progress=terminal.progress), as_json=as_json)
+        show(terminal, warpview.warp(options, progress=terminal.progress), as_json=as_json)

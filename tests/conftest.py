@@ -1,0 +1,27 @@
+"""What several test modules need."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def examples() -> Path:
+    """The folder of our own media."""
+    return ROOT / "examples"
+
+
+@pytest.fixture(autouse=True)
+def _no_error_is_only_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """What goes wrong is raised; a logged error would be one that nobody sees."""
+    yield
+    logged = [
+        r.getMessage() for when in ("setup", "call") for r in caplog.get_records(when) if r.levelno >= logging.ERROR
+    ]
+    assert not logged

@@ -1,0 +1,80 @@
+"""Stand-ins for the heavy rooms, for tests of what is around them: they dress a person by painting the picture red.
+
+``python tests/fakes.py run ...`` is the command line with these stand-ins; VTRYON_FAKE_DELAY slows every frame down by
+so many seconds, and a line "frame N" on standard output tells a test how far it is.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from vtryon.types import CROP_SIZE, KEYPOINTS, LANDMARKS, Crop, Frame, Garment, GarmentKind, Label, Person, Pose
+
+
+def garment(*warnings: str) -> Garment:
+    """A square of cloth."""
+    side = 32
+    ones = np.ones((side, side), np.float32)
+    return Garment(
+        rgb=np.full((side, side, 3), (200, 30, 30), np.uint8),
+        alpha=ones,
+        parts=ones.astype(np.uint8),
+        kind=GarmentKind.SHORT_SLEEVE,
+        keypoints={name: np.full(2, side / 2, np.float32) for name in KEYPOINTS},
+        cloth=np.array((200, 30, 30), np.uint8),
+        warnings=warnings,
+    )
+
+
+def person(shape: tuple[int, ...]) -> Person:
+    """Somebody in the middle of a picture."""
+    height, width = shape[:2]
+    pose = Pose(
+        points=np.full((LANDMARKS, 2), (width / 2, height / 2), np.float32),
+        depth=np.zeros(LANDMARKS, np.float32),
+        visibility=np.ones(LANDMARKS, np.float32),
+        world=np.zeros((LANDMARKS, 3), np.float32),
+    )
+    labels = np.zeros((len(Label), *CROP_SIZE), np.uint8)
+    return Person(pose, Crop(0.0, 0.0, height), np.ones(CROP_SIZE, np.float32), labels, yaw=0.0, shot=0)
+
+
+def try_on(
+    frames: Iterable[Frame], garment: Any, *, people: Iterable[Person | None] | None = None, **_: Any
+) -> Iterator[Any]:
+    """Red over everything; nobody is seen in frames darker than 10."""
+    from vtryon.pipeline import TryOnFrame
+
+    given = iter(people) if people is not None else None
+    delay = float(os.environ.get("VTRYON_FAKE_DELAY", "0"))
+    for frame in frames:
+        if delay:
+            print("frame", frame.index, flush=True)
+            time.sleep(delay)
+        seen = next(given) if given is not None else person(frame.rgb.shape) if frame.rgb.max() > 10 else None
+        red = frame.rgb.copy()
+        if seen is not None:
+            red[..., 0] = 255
+        yield TryOnFrame(replace(frame, rgb=red), frame, seen)
+
+
+def main() -> None:
+    import vtryon.garment
+    import vtryon.job
+    from vtryon.cli import main as command_line
+
+    vtryon.garment.load_garment = lambda path: garment()
+    vtryon.job.try_on = try_on
+    sys.argv[0] = "vtryon"
+    command_line()
+
+
+if __name__ == "__main__":
+    main()
