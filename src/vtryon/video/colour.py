@@ -14,7 +14,7 @@ from __future__ import annotations
 import av
 import numpy as np
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
 
 from vtryon.types import Array
 
@@ -67,6 +67,15 @@ def range_name(tag: int, *, pix_fmt: str, is_rgb: bool) -> str:
     return "full" if tag != ColorRange.MPEG and pix_fmt.startswith(("gray", "ya", "mono")) else "limited"
 
 
+_HDR_CURVES = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
+_WIDE_GAMUTS = (ColorPrimaries.BT2020, ColorPrimaries.SMPTE431, ColorPrimaries.SMPTE432)
+
+
+def is_hdr(frame: VideoFrame) -> bool:
+    """Whether a frame is coded for brighter screens (PQ or HLG, ITU-R BT.2100): what many phones record by default."""
+    return frame.color_trc in _HDR_CURVES
+
+
 class RgbConverter:
     """Decoded frames to RGB; keeps one scaler and one scratch picture (a scaler holds megabytes, UX.md C3 #6)."""
 
@@ -80,7 +89,11 @@ class RgbConverter:
         """(H, W, 3) uint8 of a frame as stored, not yet upright; ``size`` is (width, height)."""
         space = _SCALER.get(matrix, Colorspace.ITU709)
         source_range = ColorRange.JPEG if full_range else ColorRange.MPEG
-        if (frame.width, frame.height) != size:  # the stream changed its size half way
+        resized = (frame.width, frame.height) != size  # the stream changed its size half way
+        target: dict[str, int] = {}
+        if is_hdr(frame) or frame.color_primaries in _WIDE_GAMUTS:  # garments are sRGB: bring the picture there too
+            target = {"dst_color_trc": ColorTrc.BT709, "dst_color_primaries": ColorPrimaries.BT709}
+        if resized or target:
             scaler, flags, picture = self._resizer, _RESIZE, frame
         else:
             scaler, flags, picture = self._scaler, _EXACT, self._full_chroma(frame)
@@ -95,6 +108,7 @@ class RgbConverter:
             dst_color_range=ColorRange.JPEG,
             interpolation=flags,
             threads=1,
+            **target,
         )
         array: Array = rgb.to_ndarray()
         return array

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,8 +18,9 @@ from av.video.stream import VideoStream
 
 from vtryon.errors import BadInputError
 from vtryon.types import Array
-from vtryon.video.colour import matrix_name, range_name
-from vtryon.video.source import MAX_PIXELS, open_source, pick_stream
+from vtryon.video.colour import is_hdr, matrix_name, range_name
+from vtryon.video.decode import Decoder
+from vtryon.video.source import MAX_PIXELS
 
 
 class Orientation(NamedTuple):
@@ -64,7 +65,8 @@ class VideoInfo:
     ``start_seconds``; ``origin_seconds`` is where the clock of the whole file starts (0 but for MPEG streams, whose
     clocks start anywhere): the times that users give count from there. ``pixel_aspect`` is a pixel's width over its
     height. ``color_matrix`` is one of bt601, bt709, bt2020, fcc, smpte240m, rgb and ``color_range`` limited or full;
-    where the file does not say they are guessed (``vtryon.video.colour``).
+    where the file does not say they are guessed (``vtryon.video.colour``). ``hdr`` pictures (HLG or PQ) are read as
+    SDR.
     """
 
     path: Path
@@ -82,6 +84,7 @@ class VideoInfo:
     color_matrix: str
     color_range: str
     audio_codec: str | None
+    hdr: bool = False
     pixel_aspect: Fraction = Fraction(1)
     origin_seconds: float = 0.0
 
@@ -101,57 +104,11 @@ def probe(path: Path, *, max_pixels: int = MAX_PIXELS) -> VideoInfo:
         UnavailableError: no decoder for its codec.
     """
     path = Path(path)
-    with open_source(path, max_pixels=max_pixels) as container:
-        stream = pick_stream(container, path)
-        check_size(stream, path, max_pixels)
-        first = _first_frame(container, stream, path)
-        return _describe(container, stream, first, path)
-
-
-def check_size(stream: VideoStream, path: Path, max_pixels: int) -> None:
-    """Refuse pictures above ``max_pixels`` by the header's word, before any is decoded; arm the decoder as well."""
-    width, height = stream.codec_context.width, stream.codec_context.height
-    if width * height > max_pixels:
-        raise BadInputError(
-            f"{path}: {width} x {height} is more than {max_pixels} pixels; raise --max-pixels if that is wanted"
-        )
-    stream.codec_context.options = {"max_pixels": str(max_pixels)}
-
-
-def decode_packets(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame | av.error.FFmpegError]:
-    """Frames one packet at a time; a packet that cannot be read or decoded gives its error, and decoding goes on.
-
-    ``Container.decode`` would stop at the first bad packet and drop what was still to come (UX.md C2). Reading gives
-    up after 16 errors in a row without a packet between them.
-    """
-    packets = container.demux(stream)
-    failures = 0
-    while failures < 16:
-        try:
-            packet = next(packets)
-        except StopIteration:
-            return
-        except av.error.FFmpegError as problem:
-            failures += 1
-            packets = container.demux(stream)  # the generator ended with the error; reading goes on where it was
-            yield problem
-            continue
-        failures = 0
-        try:
-            frames = stream.codec_context.decode(packet)
-        except av.error.EOFError:
-            return
-        except av.error.FFmpegError as problem:
-            yield problem
-            continue
-        yield from frames
-
-
-def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> VideoFrame:
-    for item in decode_packets(container, stream):
-        if isinstance(item, VideoFrame):
-            return item
-    raise no_frames(path)
+    with Decoder(path, max_pixels=max_pixels) as decoder:
+        first = next(decoder.frames(), None)
+        if first is None:
+            raise no_frames(path)
+        return _describe(decoder.container, decoder.stream, first, path)
 
 
 def no_frames(path: Path) -> BadInputError:
@@ -187,6 +144,7 @@ def _describe(container: InputContainer, stream: VideoStream, first: VideoFrame,
         color_matrix=matrix,
         color_range=limits,
         audio_codec=None if sound is None else codec_name(sound),
+        hdr=is_hdr(first),
         pixel_aspect=aspect,
         origin_seconds=_origin(container),
     )

@@ -8,14 +8,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import av
 from av.video.frame import VideoFrame
 
 from vtryon.errors import BadInputError, UsageError
 from vtryon.types import Frame
 from vtryon.video.colour import RgbConverter
-from vtryon.video.info import VideoInfo, check_size, decode_packets, frame_colours, no_frames, probe
-from vtryon.video.source import MAX_PIXELS, open_source, pick_stream
+from vtryon.video.decode import Decoder
+from vtryon.video.info import VideoInfo, frame_colours, no_frames, probe
+from vtryon.video.source import MAX_PIXELS
 
 MAX_BAD_FRAMES = 0.5
 """Default share of frames that may be unreadable before the run is given up: a phone clip with a scratch is still worth
@@ -57,7 +57,6 @@ class VideoReader:
     ) -> None:
         _check_span(start, end)
         self.info = probe(path, max_pixels=max_pixels)
-        self.bad_frames = 0
         self.frames_read = 0
         self._max_bad = max_bad_frames
         self._start = None if start is None else _clock(start, self.info) - _HALF_MILLISECOND
@@ -65,9 +64,7 @@ class VideoReader:
         self._repaired = 0
         self._short: str | None = None
         self._converter = RgbConverter()
-        self._container = open_source(self.info.path, max_pixels=max_pixels)
-        self._stream = pick_stream(self._container, self.info.path)
-        check_size(self._stream, self.info.path, max_pixels)
+        self._decoder = Decoder(self.info.path, max_pixels=max_pixels)
         self._frames = self._iterate()
 
     def __enter__(self) -> Self:
@@ -81,10 +78,15 @@ class VideoReader:
     def close(self) -> None:
         """Let go of the file; iteration ends."""
         self._frames.close()
-        self._container.close()
+        self._decoder.close()
 
     def __iter__(self) -> Iterator[Frame]:
         return self._frames
+
+    @property
+    def bad_frames(self) -> int:
+        """How many packets of the file could not be read or decoded so far."""
+        return self._decoder.bad
 
     @property
     def frames_estimate(self) -> int | None:
@@ -106,6 +108,10 @@ class VideoReader:
         lines = []
         if self.bad_frames:
             lines.append(f"{name}: {self.bad_frames} damaged frame(s) left out")
+        if self._decoder.damaged:
+            lines.append(f"{name}: {self._decoder.damaged} frame(s) show damage")
+        if self.info.hdr:
+            lines.append(f"{name}: HDR was read as SDR; what is brighter than white is cut off")
         if self._repaired:
             lines.append(f"{name}: {self._repaired} time stamp(s) missing or running backwards were repaired")
         if self._short:
@@ -116,8 +122,8 @@ class VideoReader:
         time_base = self.info.time_base
         last: int | None = None
         ended = False
-        self._seek()
-        for frame in self._decoded():
+        for frame in self._decoder.frames(self._start):
+            self._judge()
             pts = self._time_stamp(frame, last)
             last = pts
             if self._start is not None and pts * time_base < self._start:
@@ -127,27 +133,8 @@ class VideoReader:
                 break
             yield self._carrier(frame, pts)
         self._judge(final=True)
-        if not ended and last is not None:
-            self._short = self._ends_early(last)
-
-    def _seek(self) -> None:
-        """To the key frame before ``start``; a file that cannot seek is read from its beginning."""
-        if self._start is None:
-            return
-        try:
-            self._container.seek(int(self._start / self.info.time_base), stream=self._stream)
-        except av.error.FFmpegError:
-            self._container.close()
-            self._container = open_source(self.info.path)
-            self._stream = pick_stream(self._container, self.info.path)
-
-    def _decoded(self) -> Iterator[VideoFrame]:
-        for item in decode_packets(self._container, self._stream):
-            if isinstance(item, VideoFrame):
-                yield item
-            else:
-                self.bad_frames += 1
-                self._judge()
+        if not ended:
+            self._short = self._ends_early()
 
     def _time_stamp(self, frame: VideoFrame, last: int | None) -> int:
         step = self._frame_ticks()
@@ -166,7 +153,7 @@ class VideoReader:
 
     def _carrier(self, frame: VideoFrame, pts: int) -> Frame:
         info = self.info
-        matrix, limits = frame_colours(frame, self._stream)
+        matrix, limits = frame_colours(frame, self._decoder.stream)
         size = (info.height, info.width) if info.orientation.swaps_sides else (info.width, info.height)
         stored = self._converter.convert(frame, matrix=matrix, full_range=limits == "full", size=size)
         index = self.frames_read
@@ -189,17 +176,16 @@ class VideoReader:
         length = self.info.duration_seconds
         return "an unknown time" if length is None else f"{length:.3f} s"
 
-    def _ends_early(self, last: int) -> str | None:
+    def _ends_early(self) -> str | None:
         """A line about a file that stops well before its header says so: the mark of a download cut short."""
-        info = self.info
-        if info.duration_seconds is None or self._end is not None:
+        container = self._decoder.container
+        whole, begin = container.duration, container.start_time
+        if whole is None:
             return None
-        shown = float(last * info.time_base) - info.start_seconds
-        gap = max(0.5, 3 / float(info.average_rate)) if info.average_rate else 1.0
-        if info.duration_seconds - shown < gap:
+        shown, lasts = self._decoder.reached - (begin or 0) / 1_000_000, whole / 1_000_000
+        if shown > lasts - max(0.5, 0.02 * lasts):
             return None
-        lasts = info.duration_seconds
-        return f"{info.path}: the picture ends at {shown:.2f} s of {lasts:.2f} s; was the download cut short?"
+        return f"{self.info.path}: it ends after {shown:.2f} s of {lasts:.2f} s; was the download cut short?"
 
 
 def _check_span(start: float | None, end: float | None) -> None:

@@ -137,11 +137,13 @@ def pick_stream(container: InputContainer, path: Path) -> VideoStream:
     """
     still = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
     moving = [s for s in container.streams.video if not s.disposition & still]
+    if not len(container.streams):
+        raise BadInputError(f"{path} holds no picture and no sound; it was never finished, make or fetch it again")
     if not moving:
         kinds = sorted({s.type for s in container.streams})
         cover = " and a cover picture" if container.streams.video else ""
         others = f" (it holds {', '.join(k for k in kinds if k != 'video') or 'nothing else'}{cover})"
-        raise BadInputError(f"{path}: no video in it{others if kinds else ''}; give a file with moving pictures")
+        raise BadInputError(f"{path}: no video in it{others}; give a file with moving pictures")
     decodable = [s for s in moving if s.codec_context is not None]
     if not decodable:  # PyAV 18.0 died here with SIGSEGV (PyAV #2344)
         raise UnavailableError(f"{path}: no decoder for its video codec here; convert it to H.264 first")
