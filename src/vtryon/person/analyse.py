@@ -12,12 +12,15 @@ import numpy as np
 
 from vtryon.person.crop import Framing, framing, matte_box, matte_on, picture_on, window
 from vtryon.person.crop import follow as follow_framing
-from vtryon.person.pose import Landmarker, Observation
+from vtryon.person.pose import Landmarker
 from vtryon.person.regions import label_regions
 from vtryon.person.shots import split
-from vtryon.person.track import Slot, bridge, follow, smooth
-from vtryon.person.turn import heading, yaw
-from vtryon.types import Array, Crop, Frame, Person, Pose
+from vtryon.person.track import Slot, bridge, follow, rest, smooth
+from vtryon.person.turn import heading, torso_yaw
+from vtryon.types import CROP_SIZE, Array, Crop, Frame, Person, Pose
+
+_CALM = 0.15
+"""Seconds: standard deviation of the time window over which crop and yaw are averaged."""
 
 Stage = Callable[[str], AbstractContextManager[None]]
 """Called with the name of a step, gives the context in which the step runs: the place for a stop-watch."""
@@ -48,36 +51,44 @@ def analyse(
     if lookahead < 0:
         raise ValueError(f"lookahead must not be negative, got {lookahead}")
     stage = on_stage or (lambda _name: nullcontext())
-    state = _State()
+    label = labeller or label_regions
+    memory: _Memory | None = None
     with Landmarker() as landmarker:
-        slots = follow(_observe(frames, landmarker, stage))
-        for around, centre in _centred(_frame(slots), lookahead):
+        slots = _frame(follow(_observe(frames, landmarker, stage)))
+        for frame, stretch, centre in _centred(slots, lookahead):
+            if memory is not None and memory.body != stretch[centre].body:
+                memory = None
             with stage("track"):
-                found = _steady(around, centre)
-            person = None
-            if found is not None:
-                with stage("labels"):
-                    person, state = _person(around[centre].slot, *found, labeller or label_regions, state)
-            yield around[centre].slot.frame, person
-
-
-@dataclass(frozen=True)
-class _State:
-    """The labeller's memory and the body it belongs to."""
-
-    body: int = -1
-    labels: Any = None
+                steady = _steady(stretch, centre, memory)
+            if steady is None:
+                yield frame, None
+                continue
+            with stage("labels"):
+                person, memory = _label(frame, stretch[centre], steady, label, memory)
+            yield frame, person
 
 
 @dataclass(frozen=True, eq=False)
-class _Framed:
-    """A slot with the held framing up to it (None before the body was first seen)."""
+class _Steady:
+    """Smoothed pose, crop and yaw, and the matte on the crop."""
 
-    slot: Slot
-    framing: Framing | None
+    pose: Pose
+    crop: Crop
+    matte: Array
+    yaw: float
 
 
-def _observe(frames: Iterable[Frame], landmarker: Landmarker, stage: Stage) -> Iterator[Slot]:
+@dataclass(frozen=True, eq=False)
+class _Memory:
+    """What one frame hands to the next of the same body; ``labels`` is the labeller's own."""
+
+    body: int
+    pose: Pose
+    yaw: float
+    labels: Any
+
+
+def _observe(frames: Iterable[Frame], landmarker: Landmarker, stage: Stage) -> Iterator[tuple[Frame, Slot]]:
     last = 0
     for frame, shot in split(frames):
         with stage("pose"):
@@ -85,69 +96,70 @@ def _observe(frames: Iterable[Frame], landmarker: Landmarker, stage: Stage) -> I
                 landmarker.reset()
             seen = landmarker(frame.rgb)
         last = shot
-        yield Slot(frame, shot, 0, seen)
+        yield frame, Slot(frame.index, frame.seconds, shot, seen)
 
 
-def _frame(slots: Iterable[Slot]) -> Iterator[_Framed]:
+def _frame(slots: Iterable[tuple[Frame, Slot]]) -> Iterator[tuple[Frame, Slot]]:
+    """Add the held framing, which starts anew with each body."""
     held: Framing | None = None
     body, seconds = -1, 0.0
-    for slot in slots:
+    for frame, slot in slots:
         if slot.body != body:
             held, body = None, slot.body
         if slot.seen is not None:
-            height, width = slot.frame.rgb.shape[:2]
+            height, width = frame.rgb.shape[:2]
             wanted = framing(slot.seen.points, slot.seen.visibility, matte_box(slot.seen), (height, width))
-            held = follow_framing(held, wanted, slot.frame.seconds - seconds)
-            seconds = slot.frame.seconds
-        yield _Framed(slot, held)
+            held = follow_framing(held, wanted, slot.seconds - seconds)
+            seconds = slot.seconds
+        yield frame, replace(slot, framing=held)
 
 
-def _centred(items: Iterable[_Framed], reach: int) -> Iterator[tuple[list[_Framed], int]]:
-    """Each item with up to ``reach`` neighbours on both sides, as (stretch, place in it)."""
-    held: deque[_Framed] = deque()
-    at = 0  # place in ``held`` of the next item to give
-    for item in items:
-        held.append(item)
-        if len(held) - at > reach:
-            yield list(held), at
-            at += 1
-            if at > reach:
-                held.popleft()
-                at -= 1
-    while at < len(held):
-        yield list(held), at
-        at += 1
-        if at > reach:
+def _centred(slots: Iterable[tuple[Frame, Slot]], reach: int) -> Iterator[tuple[Frame, list[Slot], int]]:
+    """Each frame with the slots of up to ``reach`` neighbours on both sides, as (frame, stretch, place in it).
+
+    Pictures are kept only until their frame is handed on.
+    """
+    waiting: deque[Frame] = deque()
+    held: deque[Slot] = deque()
+    for frame, slot in slots:
+        waiting.append(frame)
+        held.append(slot)
+        if len(waiting) > reach:
+            yield waiting.popleft(), list(held), len(held) - 1 - reach
+        if len(held) > 2 * reach:
             held.popleft()
-            at -= 1
+    while waiting:
+        past = len(held) - len(waiting)
+        yield waiting.popleft(), list(held)[max(0, past - reach) :], min(past, reach)
 
 
-def _steady(around: Sequence[_Framed], centre: int) -> tuple[Pose, Crop, Observation, float] | None:
-    """Smoothed pose, crop, the observation that brings the matte, and yaw of the frame in the middle."""
-    slot = around[centre].slot
-    bridged = bridge([f.slot for f in around], centre)
-    if bridged is None:
+def _steady(stretch: Sequence[Slot], centre: int, memory: _Memory | None) -> _Steady | None:
+    """Everything about the frame in the middle that does not need its picture; None where nobody is seen."""
+    here = stretch[centre]
+    middle = bridge(stretch, centre)
+    if middle is None:
         return None
-    middle, own_weight = bridged
-    stretch = [(f, f.slot.seen) for f in around if f.slot.body == slot.body and f.slot.seen is not None]
-    if slot.seen is None:
-        stretch.append((around[centre], middle))
-        stretch.sort(key=lambda pair: pair[0].slot.frame.index)
-    place = next(i for i, (f, _) in enumerate(stretch) if f is around[centre])
-    times = np.array([f.slot.frame.index for f, _ in stretch], np.float64)
-    pose = smooth(times, [seen for _, seen in stretch], place, own_weight)
-    near = np.exp(-0.5 * ((times - times[place]) / 4.0) ** 2)
-    framings = [(f.framing, w) for (f, _), w in zip(stretch, near, strict=True) if f.framing is not None]
+    stretch = [replace(s, seen=middle) if s is here else s for s in stretch]
+    pairs = [(s, s.seen) for s in stretch if s.body == here.body and s.seen is not None]
+    seen = [observation for _, observation in pairs]
+    place = next(i for i, observation in enumerate(seen) if observation is middle)
+    times = np.array([s.seconds for s, _ in pairs], np.float64)
+    own_weight = 0.0 if here.seen is None else 1.0
+    pose = rest(smooth(times, seen, place, own_weight), None if memory is None else memory.pose)
+    near = np.exp(-0.5 * ((times - times[place]) / _CALM) ** 2)
+    framings = [(s.framing, w) for (s, _), w in zip(pairs, near, strict=True) if s.framing is not None]
     crop = window([f for f, _ in framings], np.array([w for _, w in framings]))
-    return pose, crop, middle, yaw([heading(seen.world) for _, seen in stretch], near)
+    yaw = torso_yaw([heading(o.world) for o in seen], near, None if memory is None else memory.yaw)
+    return _Steady(pose, crop, matte_on(crop, middle), yaw)
 
 
-def _person(
-    slot: Slot, pose: Pose, crop: Crop, seen: Observation, degrees: float, labeller: Labeller, state: _State
-) -> tuple[Person, _State]:
-    matte = matte_on(crop, seen)
-    scale = 256 / crop.height
+def _label(
+    frame: Frame, slot: Slot, steady: _Steady, labeller: Labeller, memory: _Memory | None
+) -> tuple[Person, _Memory]:
+    pose, crop = steady.pose, steady.crop
+    scale = CROP_SIZE[0] / crop.height
     on_crop = replace(pose, points=crop.to_crop(pose.points), depth=(pose.depth * scale).astype(np.float32))
-    memory = state.labels if state.body == slot.body else None
-    labels, memory = labeller(picture_on(crop, slot.frame.rgb), on_crop, matte, memory)
-    return Person(pose, crop, matte, labels, degrees, slot.shot), _State(slot.body, memory)
+    before = None if memory is None else memory.labels
+    labels, after = labeller(picture_on(crop, frame.rgb), on_crop, steady.matte, before)
+    person = Person(pose, crop, steady.matte, labels, steady.yaw, slot.shot)
+    return person, _Memory(slot.body, pose, steady.yaw, after)

@@ -100,17 +100,9 @@ class Landmarker:
     """
 
     def __init__(self) -> None:
-        with _quiet():
-            import mediapipe as mp
-
-            self._pose: Any = mp.solutions.pose.Pose(
-                static_image_mode=False,
-                model_complexity=1,
-                smooth_landmarks=False,
-                enable_segmentation=True,
-                smooth_segmentation=False,
-            )
-        self._talks = True  # MediaPipe also logs while the graph first runs
+        self._pose: Any = None
+        self._stale = False  # the graph must forget its person
+        self._talks = True  # MediaPipe logs while its graph starts, until the first person is found
         self._window: tuple[int, int, int, int] | None = None
 
     def __enter__(self) -> Self:
@@ -127,9 +119,8 @@ class Landmarker:
 
     def reset(self) -> None:
         """Forget where the person was: to be called at a scene change."""
-        with _quiet():
-            self._pose.reset()
-        self._talks, self._window = True, None
+        self._stale = self._talks = True
+        self._window = None
 
     def __call__(self, rgb: Array) -> Observation | None:
         """The person in ``rgb`` (H, W, 3) uint8, or None."""
@@ -174,10 +165,27 @@ class Landmarker:
     def _process(self, view: Array) -> Any:
         if not self._talks:
             return self._pose.process(view)
-        with _quiet():
+        with _quiet():  # around the start too: the graph starts in threads of its own, which outlive the call
+            if self._pose is None:
+                self._pose = _new_pose()
+            elif self._stale:
+                self._pose.reset()
+            self._stale = False
             found = self._pose.process(view)
-        self._talks = found.pose_landmarks is None  # the last message comes with the first person
+        self._talks = found.pose_landmarks is None
         return found
+
+
+def _new_pose() -> Any:
+    import mediapipe as mp
+
+    return mp.solutions.pose.Pose(
+        static_image_mode=False,
+        model_complexity=1,
+        smooth_landmarks=False,
+        enable_segmentation=True,
+        smooth_segmentation=False,
+    )
 
 
 def _window_for(
