@@ -129,7 +129,10 @@ def _show_traceback(terminal: Terminal) -> None:
 
 def _leave_broken_pipe() -> NoReturn:
     """The reader of our output has gone (``| head -1``): no message, and no second failure when Python flushes."""
-    sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (stays open until the interpreter ends)
+    with suppress(OSError, ValueError):  # a captured stdout (tests, notebooks) has no descriptor
+        descriptor = sys.stdout.fileno()
+        with open(os.devnull, "w") as sink:
+            os.dup2(sink.fileno(), descriptor)
     raise typer.Exit(1)
 
 

@@ -1,0 +1,54 @@
+"""Progress lines: what they say and how often."""
+
+from __future__ import annotations
+
+import pytest
+
+from vtryon.cli.meter import PLAIN_INTERVAL, PlainMeter, clock_time
+from vtryon.progress import Progress
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_line_every_few_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    meter = PlainMeter(clock)
+    meter.show(Progress("cutting out the garment"))
+    meter.show(Progress("dressing", 0, 200))
+    for done in range(1, 101):
+        clock.now += 0.12
+        meter.show(Progress("dressing", done, 200))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "vtryon: dressing: 42/200 frames, 8.3 fps, 0:19 left",
+        "vtryon: dressing: 84/200 frames, 8.3 fps, 0:14 left",
+    ]
+
+
+def test_short_work_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    meter = PlainMeter(clock)
+    for done in range(10):
+        clock.now += PLAIN_INTERVAL / 11
+        meter.show(Progress("dressing", done, 10))
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("done", "total", "line"), [(60, None, "60 frames"), (60, 50, "60/50 frames")])
+def test_no_promise_where_the_end_is_not_known(done: int, total: int | None, line: str) -> None:
+    clock = Clock()
+    meter = PlainMeter(clock)
+    meter.show(Progress("dressing", 0, total))
+    clock.now += 10
+    assert meter.line(Progress("dressing", done, total)) == f"dressing: {line}, 6.0 fps"
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (59.6, "1:00"), (754, "12:34"), (3723, "1:02:03")])
+def test_clock_time(seconds: float, text: str) -> None:
+    assert clock_time(seconds) == text
