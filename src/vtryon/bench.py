@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from vtryon.device import choose
 from vtryon.environment import Environment, describe, example
 from vtryon.errors import BadInputError
 from vtryon.garment import load_garment
@@ -53,9 +54,10 @@ class StageCost:
 
 @dataclass(frozen=True)
 class BenchResult:
-    """The outcome. ``fps`` frames per second on the clock, all stages; peak memory in MB."""
+    """The outcome. ``device`` with its number format; ``fps`` frames per second on the clock, all stages; peak memory in MB."""
 
     clip: Path
+    device: str
     width: int
     height: int
     frames: int
@@ -123,7 +125,8 @@ def measure(options: BenchOptions, *, progress: Report = silent) -> BenchResult:
     person = options.person or example("person.mp4")
     progress(Progress("loading"))
     garment = load_garment(options.garment or example("tshirt_red.jpg"))
-    synchronize, gpu_peak = _gpu()
+    device = choose(options.device)
+    synchronize, gpu_peak = _gpu(device.device.type)
     watch = Stopwatch(synchronize)
     laps: list[Lap] = []
     with VideoReader(person) as reader, tempfile.TemporaryDirectory(prefix="vtryon-") as folder:
@@ -144,7 +147,7 @@ def measure(options: BenchOptions, *, progress: Report = silent) -> BenchResult:
     measured = laps[options.warm_up :]
     if not measured:
         raise BadInputError(f"{person}: only {len(laps)} frames; give a longer clip or a smaller --warm-up")
-    return _result(info, measured, gpu_peak())
+    return _result(info, str(device), measured, gpu_peak())
 
 
 def table(result: BenchResult) -> str:
@@ -156,16 +159,19 @@ def table(result: BenchResult) -> str:
     gpu = "" if result.peak_gpu_memory_mb is None else f", {result.peak_gpu_memory_mb:.0f} MB on the GPU"
     lines += ["", f"{result.fps:.1f} frames per second; peak memory {result.peak_memory_mb:.0f} MB{gpu}"]
     here = result.environment
-    lines.append(f"{here.cpu}, {here.cores} cores, {here.cpu_capability}; torch {here.packages['torch']}")
+    lines.append(
+        f"on {result.device}; {here.cpu}, {here.cores} cores, {here.cpu_capability}; torch {here.packages['torch']}"
+    )
     return "\n".join(lines)
 
 
-def _result(info: VideoInfo, laps: Sequence[Lap], gpu_peak: float | None) -> BenchResult:
+def _result(info: VideoInfo, device: str, laps: Sequence[Lap], gpu_peak: float | None) -> BenchResult:
     stages = sorted({name for lap in laps for name in lap}, key=_order)
     total = _cost([(sum(t for t, _ in lap.values()), sum(c for _, c in lap.values())) for lap in laps])
     seconds = sum(t for lap in laps for t, _ in lap.values())
     return BenchResult(
         clip=info.path,
+        device=device,
         width=info.width,
         height=info.height,
         frames=len(laps),
@@ -190,11 +196,11 @@ def _cost(times: Sequence[tuple[float, float]]) -> StageCost:
     return StageCost(*(round(1000 * value, 3) for value in values))
 
 
-def _gpu() -> tuple[Callable[[], None], Callable[[], float | None]]:
+def _gpu(kind: str) -> tuple[Callable[[], None], Callable[[], float | None]]:
     """How to wait for the GPU, and its peak memory in MB; nothing to wait for where there is none."""
     import torch
 
-    if not torch.cuda.is_available():
+    if kind != "cuda":
         return lambda: None, lambda: None
     torch.cuda.reset_peak_memory_stats()
     return torch.cuda.synchronize, lambda: round(torch.cuda.max_memory_allocated() / 1e6, 1)

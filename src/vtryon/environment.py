@@ -22,7 +22,8 @@ PACKAGES = ("torch", "torchvision", "mediapipe", "opencv-contrib-python", "av", 
 class Environment:
     """Versions and abilities of this machine.
 
-    ``cpu_capability`` is the vector instruction set that torch uses; ``devices`` what ``--device`` may name;
+    ``cpu_capability`` is the vector instruction set that torch uses, ``cpu_bfloat16`` whether the CPU multiplies that
+    format in hardware; ``devices`` what ``--device`` may name, ``auto`` what it takes unasked, with its number format;
     ``codecs`` what ``--codec`` may name.
     """
 
@@ -32,6 +33,8 @@ class Environment:
     cpu: str
     cores: int
     cpu_capability: str
+    cpu_bfloat16: bool
+    auto: str
     devices: tuple[str, ...]
     codecs: tuple[str, ...]
     packages: Mapping[str, str]
@@ -41,6 +44,8 @@ def describe() -> Environment:
     """Look around; imports torch, which takes a second or two."""
     import torch
 
+    from vtryon.device import choose, has_fast_bfloat16
+
     return Environment(
         vtryon=__version__,
         python=platform.python_version(),
@@ -48,6 +53,8 @@ def describe() -> Environment:
         cpu=_cpu_name(),
         cores=os.cpu_count() or 1,
         cpu_capability=torch.backends.cpu.get_cpu_capability(),
+        cpu_bfloat16=has_fast_bfloat16(),
+        auto=str(choose()),
         devices=_devices(),
         codecs=tuple(name for name in CODECS if _encodes(name)),
         packages={name: _version(name) for name in PACKAGES},
