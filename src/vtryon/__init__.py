@@ -1,15 +1,16 @@
 """vtryon: video virtual try-on. A video of a person and a picture of a garment in, the dressed video out.
 
     import vtryon
+    from pathlib import Path
 
-    garment = vtryon.load_garment("shirt.jpg")
-    with vtryon.VideoReader("person.mp4") as frames:
-        for dressed in vtryon.try_on(frames, garment):
-            ...  # dressed.frame.rgb is (H, W, 3) uint8, dressed.frame.pts its time
+    garment = vtryon.load_garment(Path("shirt.jpg"))
+    with vtryon.VideoReader(Path("person.mp4")) as frames:
+        for shown in vtryon.try_on(frames, garment):
+            ...  # shown.frame.rgb is (H, W, 3) uint8, shown.frame.seconds its time
 
-or, with everything that ``vtryon run`` does (sound, timing, checks, one result)::
+or, with all that ``vtryon run`` does (sound, timing, checks, one verified file)::
 
-    vtryon.run(vtryon.RunOptions("person.mp4", "shirt.jpg", output="out.mp4"))
+    result = vtryon.run(vtryon.RunOptions(Path("person.mp4"), Path("shirt.jpg"), Path("out.mp4")))
 
 Names are loaded when first used, so that ``import vtryon`` is instant.
 """
@@ -30,42 +31,74 @@ if TYPE_CHECKING:
         VtryonError,
         WriteError,
     )
+    from vtryon.garment import load_garment
+    from vtryon.job import RunOptions, RunResult, preview, run
+    from vtryon.outputs import IfExists
+    from vtryon.person import analyse, clip_key, load_people, save_people
+    from vtryon.pipeline import TryOnFrame, TryOnOptions, try_on
+    from vtryon.progress import Progress
     from vtryon.types import Frame, Garment, GarmentKind, Person, Pose
+    from vtryon.video import EncodeOptions, VideoInfo, VideoReader, VideoWriter, WriteReport, probe
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "BadInputError": "vtryon.errors",
-    "BatchError": "vtryon.errors",
-    "CannotCreateError": "vtryon.errors",
-    "Frame": "vtryon.types",
-    "Garment": "vtryon.types",
-    "GarmentKind": "vtryon.types",
-    "MissingInputError": "vtryon.errors",
-    "Person": "vtryon.types",
-    "Pose": "vtryon.types",
-    "UnavailableError": "vtryon.errors",
-    "UsageError": "vtryon.errors",
-    "VtryonError": "vtryon.errors",
-    "WriteError": "vtryon.errors",
+_HOMES = {
+    "vtryon.errors": (
+        "BadInputError",
+        "BatchError",
+        "CannotCreateError",
+        "MissingInputError",
+        "UnavailableError",
+        "UsageError",
+        "VtryonError",
+        "WriteError",
+    ),
+    "vtryon.types": ("Frame", "Garment", "GarmentKind", "Person", "Pose"),
+    "vtryon.garment": ("load_garment",),
+    "vtryon.job": ("RunOptions", "RunResult", "preview", "run"),
+    "vtryon.outputs": ("IfExists",),
+    "vtryon.person": ("analyse", "clip_key", "load_people", "save_people"),
+    "vtryon.pipeline": ("TryOnFrame", "TryOnOptions", "try_on"),
+    "vtryon.progress": ("Progress",),
+    "vtryon.video": ("EncodeOptions", "VideoInfo", "VideoReader", "VideoWriter", "WriteReport", "probe"),
 }
-"""Public name -> the module it lives in."""
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "BadInputError",
     "BatchError",
     "CannotCreateError",
+    "EncodeOptions",
     "Frame",
     "Garment",
     "GarmentKind",
+    "IfExists",
     "MissingInputError",
     "Person",
     "Pose",
+    "Progress",
+    "RunOptions",
+    "RunResult",
+    "TryOnFrame",
+    "TryOnOptions",
     "UnavailableError",
     "UsageError",
+    "VideoInfo",
+    "VideoReader",
+    "VideoWriter",
     "VtryonError",
     "WriteError",
+    "WriteReport",
     "__version__",
+    "analyse",
+    "clip_key",
+    "load_garment",
+    "load_people",
+    "preview",
+    "probe",
+    "run",
+    "save_people",
+    "try_on",
 ]
 
 
@@ -73,7 +106,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'vtryon' has no attribute {name!r}")
     value = getattr(import_module(_HOME[name]), name)
-    globals()[name] = value  # asked once, then an ordinary attribute
+    globals()[name] = value  # from now on an ordinary attribute
     return value
 
 
