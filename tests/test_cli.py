@@ -7,11 +7,11 @@ import re
 from fractions import Fraction
 from pathlib import Path
 
-import fakes
-import media
 import pytest
 from typer.testing import CliRunner, Result
 
+import fakes
+import media
 import vtryon
 from vtryon.cli.app import app
 from vtryon.video import VideoReader, probe

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import media
 import pytest
+
+import media
 
 FAKES = Path(__file__).with_name("fakes.py")
 """The command line with stand-ins for the heavy rooms."""

@@ -7,11 +7,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import fakes
-import media
 import numpy as np
 import pytest
 
+import fakes
+import media
 import vtryon
 from vtryon.job import RunOptions, preview, run
 from vtryon.outputs import IfExists
@@ -65,9 +65,7 @@ def test_a_part_of_the_video(clip: Path, shirt: Path, tmp_path: Path) -> None:
     times = [t for t, _ in media.packets(clip, "video")]
     kept = [n for n, t in enumerate(times) if 0.5 <= t < 1.0]
     assert [media.read_count(rgb) for rgb in pictures(out)] == kept
-    assert [t for t, _ in media.packets(out, "video")] == [
-        pytest.approx(float(times[n]) - 0.5, abs=1e-3) for n in kept
-    ]
+    assert [t for t, _ in media.packets(out, "video")] == [pytest.approx(float(times[n]) - 0.5, abs=1e-3) for n in kept]
 
 
 def test_before_and_after_side_by_side(clip: Path, shirt: Path, tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import fakes
-import media
 import pytest
 
+import fakes
+import media
 from vtryon.bench import BenchOptions, Stopwatch, measure, table
 from vtryon.environment import example
 from vtryon.errors import BadInputError
