@@ -64,6 +64,13 @@ def patches(*, width: int = 96, height: int = 64) -> Array:
     return rgb
 
 
+def patch_colours(rgb: Array) -> list[Array]:
+    """The mean colour in the middle of each patch of :func:`patches`, away from the borders."""
+    height, width = rgb.shape[:2]
+    tiles = [rgb[r * height // 2 :, c * width // 3 :][: height // 2, : width // 3] for r in (0, 1) for c in (0, 1, 2)]
+    return [tile[height // 8 : -height // 8, width // 12 : -width // 12].mean((0, 1)) for tile in tiles]
+
+
 def corners(*, width: int = 96, height: int = 64) -> Array:
     """Four different corners: every turn and mirroring of it looks different."""
     rgb = np.full((height, width, 3), 120, np.uint8)
@@ -112,6 +119,34 @@ def to_frame(rgb: Array, *, pix_fmt: str, matrix: str = "bt709", full_range: boo
     return frame
 
 
+def from_yuv(frame: VideoFrame, *, matrix: str = "bt709", full_range: bool = False) -> Array:
+    """(H, W, 3) float: RGB 0..255 of a decoded planar frame by the definitions, chroma repeated, unclipped."""
+    bits = frame.format.components[0].bits
+    planes = []
+    for plane in list(frame.planes)[:3]:
+        store = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+        rows = (store.view("<u2") if bits > 8 else store)[:, : plane.width].astype(np.float64)
+        down, across = -(-frame.height // plane.height), -(-frame.width // plane.width)
+        planes.append(rows.repeat(down, 0).repeat(across, 1)[: frame.height, : frame.width])
+    luma, cb, cr = planes
+    scale = 2 ** (bits - 8)
+    if full_range:
+        top = 2**bits - 1
+        luma, cb, cr = luma / top, (cb - 128 * scale) / top, (cr - 128 * scale) / top
+    else:
+        luma, cb, cr = (luma / scale - 16) / 219, (cb / scale - 128) / 224, (cr / scale - 128) / 224
+    red, blue = MATRICES[matrix]
+    r, b = luma + 2 * (1 - red) * cr, luma + 2 * (1 - blue) * cb
+    g = (luma - red * r - blue * b) / (1 - red - blue)
+    return np.stack([r, g, b], -1) * 255
+
+
+def frames_of(path: Path) -> list[VideoFrame]:
+    """Every frame as FFmpeg decodes it, with its own format and tags."""
+    with av.open(str(path)) as container:
+        return list(container.decode(video=0))
+
+
 @dataclass(frozen=True)
 class Sound:
     """A tone of 1 kHz from ``beep`` to ``beep`` + 0.1 s in silence, as one track of a clip."""
@@ -138,10 +173,11 @@ class Spec:
     matrix: str = "bt709"
     tagged: bool = True
     full_range: bool = False
+    hlg: bool = False
     orientation: tuple[bool, int] | None = None
     aspect: Fraction | None = None
     sound: Sound | None = None
-    cover: bool = False
+    cover: bool = False  # a 200 x 200 picture beside the video, which is smaller
     options: dict[str, str] = field(default_factory=dict)
     container: dict[str, str] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
@@ -172,18 +208,13 @@ def make(path: Path, spec: Spec | None = None, **changes: Any) -> Path:
     with av.open(str(path), "w", container_options=container_options | spec.container) as output:
         output.metadata.update(spec.metadata)
         video = _add_video(output, spec)
-        sound = None if spec.sound is None else _add_sound(output, spec.sound)
-        cover = output.add_stream("png", rate=1) if spec.cover else None
-        if cover is not None:
-            cover.width, cover.height, cover.pix_fmt = 200, 200, "rgb24"
-            cover.disposition = av.stream.Disposition.attached_pic
+        sound = None if spec.sound is None else add_sound(output, spec.sound)
+        still = add_cover(output) if spec.cover else None
         output.start_encoding()
-        if cover is not None:
-            picture = to_frame(np.full((200, 200, 3), 255, np.uint8), pix_fmt="rgb24")
-            picture.pts = 0
-            output.mux(cover.encode(picture))
+        if still is not None:
+            output.mux(still.encode(cover()))
         if sound is not None and spec.sound is not None:
-            for frame in _samples(spec.sound):
+            for frame in samples(spec.sound):
                 output.mux(sound.encode(frame))
             output.mux(sound.encode(None))
         for index, stamp in enumerate(spec.stamps):
@@ -198,6 +229,8 @@ def make(path: Path, spec: Spec | None = None, **changes: Any) -> Path:
 def _add_video(output: Any, spec: Spec) -> Any:
     first = spec.picture(0)
     options = _DEFAULTS.get(spec.codec, {}) | spec.options
+    if "qp" in options:
+        options.pop("crf", None)  # which would win
     stream = output.add_stream(spec.codec, rate=spec.rate, options=options)
     stream.height, stream.width = first.shape[:2]
     stream.pix_fmt = spec.pix_fmt
@@ -209,7 +242,7 @@ def _add_video(output: Any, spec: Spec) -> Any:
         context.color_range = 2 if spec.full_range else 1
         context.color_primaries = context.color_trc = {"bt601": 6, "bt709": 1, "bt2020": 9}[spec.matrix]
         if spec.matrix == "bt2020":
-            context.color_trc = 14  # BT.2020, 10 bit
+            context.color_trc = 18 if spec.hlg else 14  # ARIB STD-B67, or BT.2020 in 10 bits
     if spec.aspect is not None:
         context.sample_aspect_ratio = spec.aspect
     if spec.orientation is not None:
@@ -218,14 +251,36 @@ def _add_video(output: Any, spec: Spec) -> Any:
     return stream
 
 
-def _add_sound(output: Any, sound: Sound) -> Any:
+def add_cover(output: Any) -> Any:
+    """A cover picture as this container keeps one: a still track in MP4, an attached file in Matroska."""
+    if output.format.name == "matroska":
+        encoder = av.CodecContext.create("png", "w")
+        encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = 200, 200, "rgb24", Fraction(1)
+        output.add_attachment("cover.png", "image/png", bytes(encoder.encode(cover())[0]))
+        return None
+    stream = output.add_stream("png", rate=1)
+    stream.width, stream.height, stream.pix_fmt = 200, 200, "rgb24"
+    stream.disposition = av.stream.Disposition.attached_pic
+    return stream
+
+
+def cover() -> VideoFrame:
+    """A white picture of 200 x 200."""
+    picture = to_frame(np.full((200, 200, 3), 255, np.uint8), pix_fmt="rgb24")
+    picture.pts = 0
+    return picture
+
+
+def add_sound(output: Any, sound: Sound) -> Any:
+    """An encoder for a sound track."""
     stream = output.add_stream(sound.codec, rate=sound.rate)
     stream.codec_context.layout = sound.layout
     stream.codec_context.time_base = Fraction(1, sound.rate)
     return stream
 
 
-def _samples(sound: Sound) -> Iterable[av.AudioFrame]:
+def samples(sound: Sound) -> Iterable[av.AudioFrame]:
+    """The sound in frames of 20 ms."""
     total = int(sound.seconds * sound.rate)
     time = np.arange(total) / sound.rate
     loud = (time + sound.start >= sound.beep) & (time + sound.start < sound.beep + 0.1)
@@ -259,6 +314,21 @@ def first_sound(path: Path) -> float:
                 step = 1 if planar else frame.layout.nb_channels
                 return float(frame.pts * frame.time_base) + int(hits[0]) // step / frame.sample_rate
     raise AssertionError(f"{path} is silent")
+
+
+def bomb(path: Path) -> Path:
+    """Two flat grey pictures of 8192 x 8192 in a file of two megabytes."""
+    frame = VideoFrame(8192, 8192, "yuvj420p")
+    for plane in frame.planes:
+        np.frombuffer(plane, np.uint8)[...] = 128
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("mjpeg", rate=30, options={"strict": "unofficial"})
+        stream.width, stream.height, stream.pix_fmt = 8192, 8192, "yuvj420p"
+        for stamp in range(2):
+            frame.pts = stamp
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return path
 
 
 def cut(path: Path, target: Path, size: int) -> Path:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 import av
 
 from vtryon.errors import UnavailableError, UsageError
+from vtryon.video.source import refuse_pattern
 
 CONTAINERS: Mapping[str, str] = MappingProxyType({".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"})
 """File name ending to FFmpeg's name of the container."""
@@ -86,6 +87,7 @@ def plan_encoding(path: Path, options: EncodeOptions) -> EncoderPlan:
         UnavailableError: this build of FFmpeg lacks the encoder.
     """
     suffix = path.suffix.lower()
+    refuse_pattern(path)
     if suffix not in CONTAINERS:
         raise UsageError(f"{path}: the name must end in one of {', '.join(CONTAINERS)}")
     if options.codec not in CODECS:

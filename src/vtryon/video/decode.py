@@ -15,7 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vtryon.errors import BadInputError
-from vtryon.video.source import open_source, pick_stream
+from vtryon.video.source import decoder_limit, open_source, pick_stream
 
 _SEEK_BACK = (0, 10)
 """Seconds before the wanted moment at which a seek is tried: a seek may land on a key frame whose leading frames
@@ -87,7 +87,7 @@ class Decoder:
             raise BadInputError(
                 f"{self._path}: {width} x {height} is more than {allowed} pixels; raise --max-pixels if that is wanted"
             )
-        context.options = {"max_pixels": str(allowed)}
+        context.options = {"max_pixels": str(decoder_limit(allowed))}
 
     def _seek(self, start: Fraction) -> Iterator[VideoFrame]:
         try:

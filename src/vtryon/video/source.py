@@ -28,6 +28,7 @@ can name any other file or address (yt-dlp GHSA-79w7-vh3h-8g4j and UX.md C3 #24)
 _PROTOCOL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:")
 _PATTERN = re.compile(r"%\d*[di]")
 _PICTURES = {b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"BM": "BMP", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
+_MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 
 
 def check_input(path: Path) -> Path:
@@ -42,7 +43,11 @@ def check_input(path: Path) -> Path:
         resolved = path.resolve(strict=True)
         size = resolved.stat().st_size
     except (FileNotFoundError, NotADirectoryError) as problem:
-        _refuse_name(path)
+        if _PROTOCOL.match(str(path)):
+            raise UsageError(
+                f"{path}: only files are read, no addresses or protocols; save the video first"
+            ) from problem
+        refuse_pattern(path)
         raise MissingInputError(f"{path}: no such file; check the name") from problem
     except (OSError, RuntimeError) as problem:  # RuntimeError: a loop of symbolic links, on Python 3.11 and 3.12
         raise MissingInputError(
@@ -62,12 +67,10 @@ def check_input(path: Path) -> Path:
     return resolved
 
 
-def _refuse_name(path: Path) -> None:
-    name = str(path)
-    if _PROTOCOL.match(name):
-        raise UsageError(f"{path}: only files are read, not addresses or protocols; save the video to a file first")
-    if _PATTERN.search(name):
-        raise UsageError(f"{path}: number patterns are not read; give one video file")
+def refuse_pattern(path: Path) -> None:
+    """Names like ``img%03d.png`` stand for many files elsewhere, here for none."""
+    if _PATTERN.search(path.name):
+        raise UsageError(f"{path}: number patterns are not supported; name one video file")
 
 
 def open_source(path: Path, *, max_pixels: int = MAX_PIXELS) -> InputContainer:
@@ -77,14 +80,22 @@ def open_source(path: Path, *, max_pixels: int = MAX_PIXELS) -> InputContainer:
         UsageError, MissingInputError, BadInputError: see :func:`check_input`; and for files that hold no video.
     """
     resolved = check_input(path)
-    options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS, "max_pixels": str(max_pixels)}
+    options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS, "max_pixels": str(decoder_limit(max_pixels))}
     try:
-        container = av.open(str(resolved), "r", options=options, **_lenient_metadata())
-        return cast(InputContainer, container)
+        container = cast(InputContainer, av.open(str(resolved), "r", options=options, **_lenient_metadata()))
     except av.error.PermissionError as problem:
         raise MissingInputError(f"{path}: may not be read; check its permissions") from problem
     except av.error.FFmpegError as problem:
         raise BadInputError(f"{path}: {_what_is_wrong(resolved)}") from problem
+    if not len(container.streams):
+        container.close()
+        raise BadInputError(f"{path}: {_what_is_wrong(resolved)}")
+    return container
+
+
+def decoder_limit(max_pixels: int) -> int:
+    """What FFmpeg's decoders are told, a second fence for streams that grow half way: they count padded rows too."""
+    return max(2 * max_pixels, 1 << 20)
 
 
 def _lenient_metadata() -> dict[str, Any]:
@@ -93,14 +104,17 @@ def _lenient_metadata() -> dict[str, Any]:
 
 
 def _what_is_wrong(path: Path) -> str:
-    head = path.open("rb").read(64)
+    with path.open("rb") as file:
+        head = file.read(64)
     for magic, name in _PICTURES.items():
         if head.startswith(magic):
             return f"this is a {name} picture, not a video; the video comes first, then the garment"
     if head.lstrip(b"\xef\xbb\xbf").startswith(b"#EXTM3U"):
         return "playlists are not read; give the video file itself"
-    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip") and not _has_index(path):
+    if head[4:8] in _MP4_BOXES and not _has_index(path):
         return "the index (moov) is missing: the download or recording was cut short; fetch the file again"
+    if head[4:8] in _MP4_BOXES:
+        return "there is no picture and no sound in it: the recording was never finished; make or fetch it again"
     if head.startswith(b"\x1aE\xdf\xa3"):
         return "the Matroska or WebM file ends before its first track: cut short; fetch the file again"
     return "not a video that can be read: no known container (mp4, mov, mkv, webm, avi, ...), or its head is damaged"
@@ -137,8 +151,6 @@ def pick_stream(container: InputContainer, path: Path) -> VideoStream:
     """
     still = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
     moving = [s for s in container.streams.video if not s.disposition & still]
-    if not len(container.streams):
-        raise BadInputError(f"{path} holds no picture and no sound; it was never finished, make or fetch it again")
     if not moving:
         kinds = sorted({s.type for s in container.streams})
         cover = " and a cover picture" if container.streams.video else ""

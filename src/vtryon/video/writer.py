@@ -24,6 +24,10 @@ from vtryon.video.codecs import EncodeOptions, EncoderPlan, plan_encoding
 from vtryon.video.colour import YuvConverter
 from vtryon.video.info import VideoInfo
 
+_MAX_TIMESCALE = 10_000_000
+"""Units per second up to which MP4's 32-bit lengths reach seven minutes (then FFmpeg takes the 64-bit ones)."""
+
+_MILLISECOND = Fraction(1, 1000)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -96,7 +100,12 @@ class VideoWriter:
         try:
             self._temporary = self._stack.enter_context(beside(self._path))
             self._output = self._stack.enter_context(
-                av.open(str(self._temporary), "w", format=plan.container, container_options=_container_options(plan))
+                av.open(
+                    str(self._temporary),
+                    "w",
+                    format=plan.container,
+                    container_options=_container_options(plan, self._time_base),
+                )
             )
             self._stream = self._add_stream(plan, options, source)
             self._sound = self._add_sound(audio_from, origin, audio_start, audio_end)
@@ -253,7 +262,8 @@ class VideoWriter:
         if frames != self._frames:
             raise WriteError(f"{self._path}: {self._frames} frames were written but {frames} can be read back")
         expected = [(stamp - self._shift) * self._time_base for stamp in (self._first, self._last)]
-        if any(abs(a - b) > Fraction(1, 1000) for a, b in zip(times, expected, strict=True)):
+        exact = self._output.format.name in ("mp4", "mov") and self._time_base.denominator <= _MAX_TIMESCALE
+        if any(abs(a - b) > (0 if exact else _MILLISECOND) for a, b in zip(times, expected, strict=True)):
             raise WriteError(f"{self._path}: the time stamps that were written cannot be read back")
         if self._sound is not None and sounds != self._sound.packets:
             raise WriteError(
@@ -278,13 +288,17 @@ class VideoWriter:
                 raise
 
 
-def _container_options(plan: EncoderPlan) -> dict[str, str]:
+def _container_options(plan: EncoderPlan, time_base: Fraction) -> dict[str, str]:
     """Index in front for MP4 and MOV, so that they play while they load; no shift of all times for the others.
 
+    MP4 keeps a late start in units of the whole file, a millisecond unless told; they are made a part of the picture's.
     Sound that was primed by its encoder begins a few milliseconds below 0. MP4 says so in an edit list; FFmpeg's
     Matroska muxer would by default move everything, the picture too, to make room.
     """
-    return {"movflags": "+faststart"} if plan.container in ("mp4", "mov") else {"avoid_negative_ts": "disabled"}
+    if plan.container not in ("mp4", "mov"):
+        return {"avoid_negative_ts": "disabled"}
+    units = time_base.denominator * -(-48_000 // time_base.denominator)
+    return {"movflags": "+faststart"} | ({"movie_timescale": str(units)} if units <= _MAX_TIMESCALE else {})
 
 
 def _padding(pix_fmt: str, width: int, height: int) -> tuple[tuple[int, int], tuple[int, int]] | None:
