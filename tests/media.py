@@ -177,6 +177,7 @@ class Spec:
     orientation: tuple[bool, int] | None = None
     aspect: Fraction | None = None
     sound: Sound | None = None
+    second_sound: Sound | None = None
     cover: bool = False  # a 200 x 200 picture beside the video, which is smaller
     options: dict[str, str] = field(default_factory=dict)
     container: dict[str, str] = field(default_factory=dict)
@@ -208,15 +209,15 @@ def make(path: Path, spec: Spec | None = None, **changes: Any) -> Path:
     with av.open(str(path), "w", container_options=container_options | spec.container) as output:
         output.metadata.update(spec.metadata)
         video = _add_video(output, spec)
-        sound = None if spec.sound is None else add_sound(output, spec.sound)
+        tracks = [(add_sound(output, sound), sound) for sound in (spec.sound, spec.second_sound) if sound is not None]
         still = add_cover(output) if spec.cover else None
         output.start_encoding()
         if still is not None:
             output.mux(still.encode(cover()))
-        if sound is not None and spec.sound is not None:
-            for frame in samples(spec.sound):
-                output.mux(sound.encode(frame))
-            output.mux(sound.encode(None))
+        for track, sound in tracks:
+            for frame in samples(sound):
+                output.mux(track.encode(frame))
+            output.mux(track.encode(None))
         for index, stamp in enumerate(spec.stamps):
             frame = to_frame(spec.picture(index), pix_fmt=spec.pix_fmt, matrix=spec.matrix, full_range=spec.full_range)
             frame.pts, frame.time_base = stamp, spec.time_base
@@ -300,6 +301,12 @@ def packets(path: Path, kind: str) -> list[tuple[Fraction, bytes]]:
         streams = [s for s in container.streams if s.type == kind]
         found = [p for p in container.demux(streams[0]) if p.size] if streams else []
         return [(Fraction(p.pts if p.pts is not None else p.dts) * p.time_base, bytes(p)) for p in found]
+
+
+def channels(path: Path) -> int:
+    """Number of sound channels."""
+    with av.open(str(path)) as container:
+        return int(container.streams.audio[0].codec_context.layout.nb_channels)
 
 
 def first_sound(path: Path) -> float:

@@ -17,9 +17,12 @@ from av.packet import Packet
 from vtryon.video.info import codec_name, pick_sound
 from vtryon.video.source import open_source
 
-_ENCODERS = {"mp4": ("aac", "aac", 96_000), "mov": ("aac", "aac", 96_000)}
+_ENCODERS = {"mp4": ("aac", "aac", 128_000), "mov": ("aac", "aac", 128_000)}
 _OTHER_ENCODER = ("opus", "libopus", 64_000)  # Matroska and WebM
 """Container to codec, its encoder and bits per second for one channel."""
+
+_LAYOUTS = {1: "mono", 2: "stereo", 4: "quad", 6: "5.1", 8: "7.1"}
+"""For sources that tell only how many channels they have."""
 
 
 class SoundTrack:
@@ -100,7 +103,9 @@ class SoundTrack:
         target = _ENCODERS.get(container, _OTHER_ENCODER)[0]
         track = _add_encoder(self._output, source, container)
         self.summary = f"re-encoded to {target}"
-        self.warnings += (f"{path}: {container} does not take {name} sound, so it was encoded again as {target}",)
+        self.warnings += (
+            f"{path}: {name} sound was encoded again as {target} for {container}; .mkv would keep it as it is",
+        )
         self._queue = self._encoded(source, track)
 
     def _kept(self, source: AudioStream) -> Iterator[Packet[Any]]:
@@ -146,11 +151,14 @@ class SoundTrack:
 
 
 def _can_copy(path: Path, container: str) -> bool:
-    """Whether a container takes a file's sound as it is: known only by trying (UX.md C2), so one packet is written."""
+    """Whether a container takes a file's sound as it is: known only by trying (UX.md C2), so one packet is written.
+
+    Raw samples are an exception: MP4 takes some of them (ISO/IEC 23003-5), but most players then stay silent.
+    """
     with open_source(path) as source:
         stream = pick_sound(source)
         packet = next((p for p in source.demux(stream) if p.size), None)
-        if packet is None or stream is None:
+        if packet is None or stream is None or (container == "mp4" and codec_name(stream).startswith("pcm_")):
             return False
         try:
             with av.open(BytesIO(), "w", format=container) as trial:
@@ -167,7 +175,8 @@ def _add_encoder(output: OutputContainer, source: AudioStream, container: str) -
     rates = av.Codec(name, "w").audio_rates
     context = source.codec_context
     rate = context.sample_rate if not rates or context.sample_rate in rates else 48_000
-    layout = context.layout.name if _takes_layout(name, rate, context.layout.name) else "stereo"
+    wanted = (context.layout.name, _LAYOUTS.get(context.layout.nb_channels, "stereo"))
+    layout = next((layout for layout in wanted if _takes_layout(name, rate, layout)), "stereo")
     track = cast(AudioStream, output.add_stream(name, rate=rate))
     track.codec_context.layout = layout
     track.codec_context.bit_rate = per_channel * av.AudioLayout(layout).nb_channels
