@@ -54,7 +54,7 @@ class StageCost:
 
 @dataclass(frozen=True)
 class BenchResult:
-    """The outcome. ``device`` with its number format; ``fps`` frames per second on the clock, all stages; peak memory in MB."""
+    """The outcome: ``device`` with its number format, ``fps`` on the clock with all stages, peak memory in MB."""
 
     clip: Path
     device: str

@@ -1,4 +1,4 @@
-"""What can go wrong, as a tree. Callers catch :class:`VtryonError`; the command line turns one into one line and an exit code.
+"""What can go wrong, as a tree. Callers catch :class:`VtryonError`; the command line makes one line and a code of it.
 
     VtryonError                 1   processing failed
     ├── UsageError              2   options that do not go together, names that are refused
