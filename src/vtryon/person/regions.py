@@ -1,9 +1,9 @@
-"""Labels of the person's regions without a trained network: where the pose says, what the colours say, inside the matte.
+"""Labels of the person's regions without a trained network: where the pose says, what the colours say, in the matte.
 
 Each pixel gets a prior from the distances to the bones, times how well its colour fits the colours of skin, hair,
-upper and lower garment of this very person, which are learned from places that the pose makes sure of and kept over the
-shot. The result is drawn to the picture's edges by a guided filter and carried over time where the picture stands still.
-This is the baseline that a parsing network must beat; it needs no weights.
+upper and lower garment of this very person. These are learned from places that the pose makes sure of, and kept over
+the shot. The result is drawn to the picture's edges by a guided filter and carried over time where the picture stands
+still. This is the baseline that a parsing network must beat; it needs no weights.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Memory:
 
 
 def label_regions(rgb: Array, pose: Pose, matte: Array, state: Any) -> tuple[Array, Memory]:
-    """The :class:`~vtryon.person.Labeller` that needs no weights; see there for shapes. ``state`` is a Memory or None."""
+    """The :class:`~vtryon.person.Labeller` that needs no weights (see there); ``state`` is a :class:`Memory` or None."""
     before: Memory | None = state
     body = _Body(pose)
     bins = _bins(rgb)
@@ -118,7 +118,8 @@ class _Body:
         """Share of face: between the ears and from the eyes to the chin."""
         chin = self.mouth + 0.09 * self.size * self.down
         across = self.near(self.points[7], self.points[8], 0.11)
-        return np.maximum(across, self.near(self.eyes, chin, 0.15))
+        out: Array = np.maximum(across, self.near(self.eyes, chin, 0.15))
+        return out
 
     def priors(self) -> Array:
         """(7, 64, 48) float32 share of each label, in the order of _LABELS, before colours are looked at."""
@@ -171,7 +172,7 @@ def _step(distance: Array, soft: float) -> Array:
 
 def _bins(rgb: Array) -> Array:
     """(256, 192) index of each pixel's colour bin."""
-    lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)
+    lab: Array = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)
     value = np.arange(256)
     light = (value * _BINS[0] >> 8) * _BINS[1] * _BINS[2]
     a, b = (np.clip((value - 128 + 3 * n) // 6, 0, n - 1) for n in _BINS[1:])
