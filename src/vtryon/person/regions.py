@@ -53,7 +53,7 @@ class Memory:
 
 
 def label_regions(rgb: Array, pose: Pose, matte: Array, state: Any) -> tuple[Array, Memory]:
-    """The :class:`~vtryon.person.Labeller` that needs no weights (see there); ``state`` is a :class:`Memory` or None."""
+    """The :class:`~vtryon.person.Labeller` that needs no weights (see there); ``state`` a :class:`Memory` or None."""
     before: Memory | None = state
     body = _Body(pose)
     bins = _bins(rgb)
@@ -111,8 +111,9 @@ class _Body:
         s, e, w, f = (self.points[i] for i in (shoulder, elbow, wrist, finger))
         hand = self.near(w, f + 0.5 * (f - w), 0.11)
         arm = np.maximum(self.near(s + 0.2 * (e - s), e, 0.13), self.near(e, w, 0.10))
-        trust = 0.3 + 0.7 * min(1.0, float(self.seen[wrist]) / 0.7)  # a hidden hand must not be painted on the top
-        return np.maximum(arm, hand), hand * trust
+        # a hidden arm must not be painted on the top
+        hidden, hidden_hand = (max(0.0, 1 - float(self.seen[i]) / 0.7) for i in (elbow, wrist))
+        return np.maximum(arm, hand) * (1 - 0.7 * hidden), hand * (1 - 0.7 * hidden_hand)
 
     def face(self) -> Array:
         """Share of face: between the ears and from the eyes to the chin."""
@@ -126,27 +127,31 @@ class _Body:
         p, size, down = self.points, self.size, self.down
         skull = self.near(self.ears, self.ears - 0.08 * size * down, 0.34, 0.12)
         face = self.face() * (1.0 if self.front else 0.1)
-        neck = self.near(self.mouth, self.neck + 0.1 * size * down, 0.16, 0.08) * (1.0 if self.front else 0.5)
+        neck = self.near(self.mouth, self.neck + 0.1 * size * down, 0.18, 0.08) * (1.0 if self.front else 0.5)
         mane = self.near(self.ears, self.neck + 0.3 * size * down, 0.42, 0.2)
         (left, left_hand), (right, right_hand) = self.arm(11, 13, 15, 19), self.arm(12, 14, 16, 20)
         hands = np.maximum(left_hand, right_hand)
         depth = self.beyond(self.neck)
-        above = _step(-depth - 0.1, 0.1)
+        above = _step(-self.beyond(self.mouth) - 0.05, 0.08)  # no collar reaches over the mouth
         below = _step(depth - self.trunk, 0.25)
         tail = _step(self.trunk + 0.7 - depth, 0.3)  # tops rarely reach further
         shin = _step(self.beyond(p[25:27].mean(axis=0)), 0.2)
         cloth = (1 - 0.85 * hands) * (1 - 0.95 * above)
-        return np.stack(
+        shares: Array = np.stack(
             [
-                0.02 + 0.9 * skull * (1 - face) + 0.12 * mane + 0.5 * above * (1 - hands),
-                0.01 + 1.6 * face + 0.45 * neck,
+                0.02
+                + 0.9 * skull * (1 - face)
+                + mane * (0.12 + 0.4 * _step(-depth - 0.05, 0.08))
+                + 0.3 * above * (1 - hands),
+                0.01 + 1.6 * face + 0.6 * neck,
                 0.02 + cloth * (1 - below + 0.15 * below * tail),
                 0.01 + cloth * (0.04 + below * (1 - 0.4 * shin)),
                 0.004 + 0.6 * left + 1.3 * left_hand,
                 0.004 + 0.6 * right + 1.3 * right_hand,
                 0.004 + below * (0.25 + 0.5 * shin) * (1 - hands),
             ]
-        ).astype(np.float32)
+        )
+        return shares.astype(np.float32)
 
     def cores(self) -> Array:
         """(4, 64, 48) bool: places that surely show skin, hair, upper garment, lower garment."""
