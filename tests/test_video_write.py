@@ -84,6 +84,23 @@ def test_every_time_stamp_is_kept(
     assert [media.read_count(rgb) for rgb in pictures_of(path)] == list(range(10))
 
 
+@pytest.mark.parametrize("codec", ["hevc", "vp9", "av1"])
+@pytest.mark.parametrize(
+    ("time_base", "stamps"),
+    [
+        (Fraction(1, 90_000), [0, 3000, 4000, 9000, 9001, 20_000, 50_000, 90_000]),
+        (Fraction(1), [0, 1, 5, 6, 7, 8, 9, 20]),
+    ],
+)
+def test_every_codec_keeps_time_stamps(tmp_path: Path, codec: str, time_base: Fraction, stamps: list[int]) -> None:
+    """All of them reorder frames and rely on a frame rate in some way; one frame in a second is rare but real."""
+    options = EncodeOptions(codec=codec, preset="fast")
+    with VideoWriter(tmp_path / "out.mp4", width=96, height=64, time_base=time_base, options=options) as writer:
+        for index, pts in enumerate(stamps):
+            writer.write(media.counted(index), pts)
+    assert times(tmp_path / "out.mp4") == [pts * time_base for pts in stamps]
+
+
 @pytest.mark.parametrize("suffix", [".mkv", ".webm"])
 def test_matroska_keeps_time_stamps_to_its_millisecond(tmp_path: Path, suffix: str) -> None:
     source = media.make(

@@ -95,6 +95,8 @@ class VideoWriter:
         self._report: WriteReport | None = None
         self._converter = YuvConverter(plan.pix_fmt)
         origin = Fraction(source.origin_seconds).limit_denominator(1_000_000) if source else Fraction(0)
+        self._rate = _rate(source, self._time_base)
+        self._step = max(1, round(1 / (self._rate * self._time_base)))
         self._shift = round((origin + Fraction(audio_start or 0)) / self._time_base)
         self._stack = ExitStack()
         try:
@@ -142,8 +144,7 @@ class VideoWriter:
         frame = self._converter.convert(np.pad(rgb, (*self._padding, (0, 0)), mode="edge") if self._padding else rgb)
         frame.pts = pts - self._shift
         frame.time_base = self._time_base
-        if self._last is not None:  # the last frame lasts as long as the one before it: its own end is not known
-            frame.duration = pts - self._last
+        frame.duration = self._step if self._last is None else pts - self._last  # the true one is not known yet
         try:
             self._mux(self._stream.encode(frame))
         except av.error.FFmpegError as problem:
@@ -195,7 +196,7 @@ class VideoWriter:
         if self._padding:
             height, width = height + self._padding[0][1], width + self._padding[1][1]
         stream = self._output.add_stream(
-            plan.encoder, rate=_rate(source), options=dict(plan.options), width=width, height=height
+            plan.encoder, rate=self._rate, options=dict(plan.options), width=width, height=height
         )
         assert isinstance(stream, VideoStream)
         stream.time_base = self._time_base
@@ -309,10 +310,13 @@ def _padding(pix_fmt: str, width: int, height: int) -> tuple[tuple[int, int], tu
     return ((0, down), (0, across)) if down or across else None
 
 
-def _rate(source: VideoInfo | None) -> Fraction:
-    """A hint for rate control; times come with the frames. Files that count in milliseconds can claim 1000 fps."""
+def _rate(source: VideoInfo | None, time_base: Fraction) -> Fraction:
+    """A hint for rate control; times come with the frames. Files that count in milliseconds can claim 1000 fps.
+
+    Never above one frame for each unit of time: VP9's encoder refuses frames that last less.
+    """
     rate = source.average_rate if source is not None else None
-    return rate if rate is not None and 1 <= rate <= 240 else Fraction(30)
+    return min(rate if rate is not None and 1 <= rate <= 240 else Fraction(30), 1 / time_base)
 
 
 def _tag_colours(stream: VideoStream, plan: EncoderPlan) -> None:
