@@ -1,0 +1,119 @@
+"""The whole thing, nothing replaced, on a part of our own example: what a user would see."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import media
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from vtryon.cli.app import app
+from vtryon.video import VideoReader
+
+START, END = 0.5, 1.0
+"""The man stands with his arms down, 12 frames."""
+
+# Boxes of the 480 x 640 picture: left, top, right, bottom.
+BELLY = (180, 320, 280, 370)
+FACE = (205, 55, 255, 115)
+WALL = (350, 20, 395, 200)
+LEGS = (150, 450, 300, 640)
+
+
+@pytest.fixture(scope="module")
+def dressed(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path, Path]:
+    folder = tmp_path_factory.mktemp("example")
+    out, kept = folder / "out.mp4", folder / "person.vtp"
+    result = CliRunner().invoke(
+        app,
+        ["run", str(examples / "person.mp4"), str(examples / "tshirt_red.jpg"), "-o", str(out), "--json"]
+        + ["--start", str(START), "--end", str(END), "--crf", "8", "--preset", "ultrafast", "--save-person", str(kept)],
+    )
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout), out, kept
+
+
+def box(rgb: Any, where: tuple[int, int, int, int]) -> Any:
+    left, top, right, bottom = where
+    return rgb[top:bottom, left:right].astype(float)
+
+
+def pictures(path: Path, **part: float) -> list[Any]:
+    with VideoReader(path, **part) as reader:
+        return [frame.rgb for frame in reader]
+
+
+@pytest.mark.slow
+def test_the_shirt_is_red_and_the_rest_is_as_it_was(
+    dressed: tuple[dict[str, Any], Path, Path], examples: Path
+) -> None:
+    before, after = pictures(examples / "person.mp4", start=START, end=END), pictures(dressed[1])
+    assert len(before) == len(after) == 12
+    for old, new in zip(before, after, strict=True):
+        r, g, b = box(old, BELLY).mean(axis=(0, 1))
+        assert b > r + 30  # it was blue
+        red = box(new, BELLY)
+        is_red = (red[..., 0] > red[..., 1] + 60) & (red[..., 0] > red[..., 2] + 60)
+        assert is_red.mean() > 0.95
+        for same in (FACE, WALL, LEGS):
+            assert np.abs(box(old, same) - box(new, same)).mean() < 2
+            assert (np.abs(box(old, same) - box(new, same)).max(axis=-1) > 24).mean() < 0.01
+
+
+@pytest.mark.slow
+def test_time_and_sound_are_as_they_were(dressed: tuple[dict[str, Any], Path, Path], examples: Path) -> None:
+    record, out, _ = dressed
+    assert (record["frames"], record["frames_without_person"], record["audio"]) == (12, 0, "copied")
+    source = examples / "person.mp4"
+    times = [t - Fraction(START) for t, _ in media.packets(source, "video") if START <= t < END]
+    assert sorted(t for t, _ in media.packets(out, "video")) == sorted(times)
+    heard = [data for _, data in media.packets(out, "audio")]
+    all_sound = [data for _, data in media.packets(source, "audio")]
+    first = all_sound.index(heard[0])
+    assert heard == all_sound[first : first + len(heard)]
+    assert len(heard) * 1024 / 44100 == pytest.approx(END - START, abs=0.06)
+
+
+@pytest.mark.slow
+def test_the_next_garment_needs_no_new_analysis(
+    dressed: tuple[dict[str, Any], Path, Path], examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_again(*_: Any, **__: Any) -> None:
+        raise AssertionError("the person was analysed again")
+
+    monkeypatch.setattr("vtryon.person.analyse.analyse", not_again)
+    out = tmp_path / "green.mp4"
+    result = CliRunner().invoke(
+        app,
+        ["run", str(examples / "person.mp4"), str(examples / "tshirt_green.jpg"), "-o", str(out), "--preset", "ultrafast"]
+        + ["--start", str(START), "--end", str(END), "--person", str(dressed[2])],
+    )
+    assert result.exit_code == 0, result.output
+    r, g, b = box(pictures(out)[6], BELLY).mean(axis=(0, 1))
+    assert g > r
+    assert g > b
+
+
+@pytest.mark.slow
+def test_warp_shows_the_cloth_alone(examples: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    out = tmp_path / "warp.png"
+    result = CliRunner().invoke(
+        app,
+        ["warp", str(examples / "person.mp4"), str(examples / "tshirt_red.jpg"), "-o", str(out), "--moments", "1", "--grid"],
+    )
+    assert result.exit_code == 0, result.output
+    with Image.open(out) as picture:
+        sheet = np.asarray(picture.convert("RGB")).astype(int)
+    assert sheet.shape == (804, 908, 3)  # the garment above; person, cloth and both below, 300 x 400 each
+    person, cloth, both = (sheet[404:, left : left + 300] for left in (0, 304, 608))
+    assert (np.abs(cloth[:60] - 128) <= 1).all()  # plain grey above the head
+    reds = [((part[..., 0] > part[..., 1] + 60) & (part[..., 0] > part[..., 2] + 60)).mean() for part in (cloth, both)]
+    assert min(reds) > 0.08
+    assert (np.abs(person - both).max(axis=-1) > 60).mean() > 0.08

@@ -1,0 +1,109 @@
+"""What README promises is true: its commands run, its tables are complete."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from fractions import Fraction
+from pathlib import Path
+
+import fakes
+import media
+import pytest
+import typer
+from conftest import ROOT
+from typer.testing import CliRunner
+
+import vtryon
+from vtryon.cli.app import app
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = {kind: re.findall(rf"^```{kind}\n(.*?)^```", README, re.MULTILINE | re.DOTALL) for kind in ("sh", "python")}
+LINES = [line.split("#")[0].strip() for block in BLOCKS["sh"] for line in block.splitlines()]
+SIMPLE = [line for line in LINES if line.startswith("vtryon run person.mp4 shirt.jpg")]
+
+
+@pytest.fixture(autouse=True)
+def _rooms(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vtryon.garment.load_garment", fakes.load_garment)
+    monkeypatch.setattr("vtryon.job.try_on", fakes.try_on)
+
+
+def test_there_are_commands_to_test() -> None:
+    assert len(SIMPLE) >= 5
+
+
+@pytest.mark.parametrize("line", SIMPLE)
+def test_quick_start(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    media.make(Path("person.mp4"), media.Spec(count=36, time_base=Fraction(1, 2), rate=Fraction(2)))
+    for name in ("shirt.jpg", "back.jpg"):
+        Path(name).write_bytes(b"the stand-in does not look")
+    result = CliRunner().invoke(app, shlex.split(line)[1:])
+    assert result.exit_code == 0, result.output
+    assert Path(result.stdout.split(":")[0]).is_file()
+
+
+def test_the_batch_loop(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    (tmp_path / "shirts").mkdir()
+    (tmp_path / "out").mkdir()
+    media.make(tmp_path / "person.mp4")
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / "shirts" / name).write_bytes(b"the stand-in does not look")
+    (loop,) = (block for block in BLOCKS["sh"] if "for shirt in" in block)
+    command = f"vtryon() {{ {shlex.quote(sys.executable)} {shlex.quote(str(ROOT / 'tests/fakes.py'))} \"$@\"; }}\n{loop}"
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.mp4", "b.mp4"]
+
+
+def test_the_main_command_names_what_is_there() -> None:
+    (command,) = (line for line in LINES if "vtryon run examples/" in line)
+    words = shlex.split(command.split("&&")[-1])
+    assert words[0] == ".venv/bin/vtryon"
+    assert all((ROOT / name).is_file() for name in words[2:4])
+    assert (ROOT / "constraints.txt").is_file()
+
+
+def test_python_example(monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = BLOCKS["python"]
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(vtryon, "load_garment", fakes.load_garment, raising=False)
+    monkeypatch.setattr(vtryon, "try_on", fakes.try_on, raising=False)
+    scope: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), scope)
+    assert scope["picture"].shape == (640, 480, 3)  # type: ignore[attr-defined]
+
+
+def test_the_option_table_is_complete() -> None:
+    table = README.split("## Options of `vtryon run`")[1].split("\n\n`GARMENT`")[0]
+    told = {name for cell in re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE) for name in re.findall(r"-[a-z-]+", cell)}
+    parameters = typer.main.get_command(app).commands["run"].params  # type: ignore[attr-defined]
+    options = [p for p in parameters if p.param_type_name == "option" and p.name != "help"]
+    missing = [p.opts for p in options if not told & set(p.opts)]
+    assert missing == []
+    known = {name for p in options for name in p.opts} | {"-vv"}
+    assert told <= known
+
+
+def test_every_exit_code_is_told() -> None:
+    from vtryon import errors
+
+    told = {int(code) for cell in re.findall(r"^\| ([\d, ]+) \|", README, re.MULTILINE) for code in cell.split(",")}
+    kinds = [errors.VtryonError, *errors.VtryonError.__subclasses__()]
+    assert told == {0, 130, 143} | {kind.exit_code for kind in kinds}
+
+
+def test_pictures_are_there() -> None:
+    names = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README)
+    assert names
+    assert [name for name in names if not (ROOT / name).is_file()] == []
+
+
+def test_the_checks_run_the_command_that_readme_gives() -> None:
+    commands = re.findall(r"^python3 -m venv .*pytest.*$", README, re.MULTILINE)
+    assert len(commands) == 1  # .ci/run takes it from there
+    assert commands[0].count("&&") == 2
