@@ -1,0 +1,139 @@
+"""The trained labeller: our parsing network on each crop, its labels kept steady over time (issue 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from vtryon import weights
+from vtryon.device import Compute, choose, fastest
+from vtryon.errors import BadInputError
+from vtryon.person.heatmaps import pose_maps, skin_map
+from vtryon.person.network import ParserNet, ParserSize, fold
+from vtryon.person.steady import carry
+from vtryon.types import CROP_SIZE, Array, Label, Pose
+
+STEADINESS = 0.75
+"""Share of the carried labels where they can be fully trusted: a time constant of about three frames."""
+
+_LOST = 0.12
+"""Share of the person in which carried labels may be distrusted before the network is asked out of turn."""
+
+
+@dataclass(frozen=True, eq=False)
+class LabelState:
+    """What the labeller remembers of the crop before: ``grey`` (256, 192) uint8, ``share`` (11, 256, 192) float32
+    label probabilities, ``age`` frames since the network ran."""
+
+    grey: Array
+    share: Array
+    age: int
+
+
+class ParserLabeller:
+    """Labels crops with the network; a :class:`~vtryon.person.Labeller`.
+
+    ``every`` runs the network on every n-th frame (and whenever motion has made the carried labels unreliable);
+    ``steadiness`` in [0, 1) is the weight of the labels carried from the frame before, 0 labels each frame alone.
+    The state is handed in and out; the object itself never changes.
+    """
+
+    def __init__(
+        self, net: ParserNet, compute: Compute | None = None, *, every: int = 1, steadiness: float = STEADINESS
+    ) -> None:
+        if every < 1 or not 0 <= steadiness < 1:
+            raise ValueError(f"every must be at least 1 and steadiness in [0, 1), got {every} and {steadiness}")
+        self.compute = compute or choose("cpu")
+        self.net = fold(net).to(self.compute.device)
+        self.every = every
+        self.steadiness = steadiness
+
+    @staticmethod
+    def load(
+        path: Path | None = None, *, device: str = "auto", every: int = 1, steadiness: float = STEADINESS
+    ) -> ParserLabeller:
+        """The labeller with the shipped weights, or those at ``path``, in the fastest format of ``device``.
+
+        Raises :class:`~vtryon.errors.UnavailableError` where weights or device are missing,
+        :class:`~vtryon.errors.BadInputError` where the file holds something else.
+        """
+        net = load_network(path or weights.find("parser"))
+        folded = fold(net)
+        blank = np.zeros((*CROP_SIZE, 3), np.uint8), np.zeros((33, 2), np.float32), np.zeros(33, np.float32)
+        image = network_input(*blank, np.zeros(CROP_SIZE, np.float32))
+        compute = fastest(choose(device), lambda c: _run(folded.to(c.device), [image], c))
+        return ParserLabeller(net, compute, every=every, steadiness=steadiness)
+
+    def __call__(self, rgb: Array, pose: Pose, matte: Array, state: Any) -> tuple[Array, Any]:
+        """See :class:`vtryon.person.Labeller`; the state is a :class:`LabelState`."""
+        grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+        if not isinstance(state, LabelState):
+            share = self.label([(rgb, pose.points, pose.visibility, matte)])[0]
+            return as_bytes(share), LabelState(grey, share, 0)
+        share, trust = carry(state.grey, grey, state.share)
+        age = state.age + 1
+        if age >= self.every or float(((1 - trust) * matte).sum()) > _LOST * float(matte.sum()):
+            fresh = self.label([(rgb, pose.points, pose.visibility, matte)])[0]
+            share = fresh + (self.steadiness * trust) * (share - fresh)
+            age = 0
+        return as_bytes(share), LabelState(grey, share, age)
+
+    def label(self, crops: list[tuple[Array, Array, Array, Array]]) -> Array:
+        """(N, 11, 256, 192) float32 label probabilities of single crops, nothing carried.
+
+        Each crop is rgb (256, 192, 3) uint8, landmarks (33, 2) crop px, visibility (33,), matte (256, 192) float32.
+        """
+        return _run(self.net, [network_input(*crop) for crop in crops], self.compute)
+
+
+def network_input(rgb: Array, points: Array, visibility: Array, matte: Array) -> tuple[Array, Array]:
+    """What the network sees of one crop: image (5, H, W) float32 (RGB, matte, skin colour), pose maps (18, H/4, W/4).
+
+    RGB and matte are scaled to [-1, 1].
+    """
+    image = np.empty((5, *rgb.shape[:2]), np.float32)
+    image[:3] = rgb.transpose(2, 0, 1) * np.float32(2 / 255) - 1
+    image[3] = matte * 2 - 1
+    image[4] = skin_map(rgb, points, visibility)
+    return image, pose_maps(points, visibility, (rgb.shape[0], rgb.shape[1]))
+
+
+def as_bytes(share: Array) -> Array:
+    """Probabilities times 255, rounded."""
+    return np.asarray(np.rint(np.clip(share, 0, 1) * 255), np.uint8)
+
+
+def load_network(path: Path) -> ParserNet:
+    """The network of a checkpoint, ready for inference; errors as :func:`vtryon.weights.load`."""
+    checkpoint = weights.load(path, "parser")
+    if checkpoint.labels != tuple(label.name for label in Label):
+        raise BadInputError(f"{path}: weights for other labels ({', '.join(checkpoint.labels)}); update vtryon")
+    try:
+        net = ParserNet(ParserSize.from_dict(dict(checkpoint.size)))
+        net.load_state_dict({name: value.float() if value.is_floating_point() else value
+                             for name, value in checkpoint.tensors.items()})  # fmt: skip
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise BadInputError(f"{path}: the weights do not fit the network they describe") from error
+    return net.eval()
+
+
+def save_network(path: Path, net: ParserNet, notes: dict[str, Any] | None = None) -> None:
+    """Write the network as a checkpoint that describes itself (:func:`vtryon.weights.save`)."""
+    names = tuple(label.name for label in Label)
+    weights.save(path, weights.Checkpoint("parser", net.size.to_dict(), names, net.state_dict(), notes or {}))
+
+
+def _run(net: ParserNet, inputs: list[tuple[Array, Array]], compute: Compute) -> Array:
+    image, pose = (
+        torch.from_numpy(np.stack(part)).to(compute.device).contiguous(memory_format=torch.channels_last)
+        for part in zip(*inputs, strict=True)
+    )
+    with torch.inference_mode(), compute.autocast():
+        logits = net(image, pose)
+    share: Array = logits.float().softmax(dim=1).cpu().numpy()
+    return share

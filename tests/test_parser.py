@@ -1,0 +1,172 @@
+"""The labeller: what the network is told, what it gives, and that it is steady."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from parsing import draw, landmarks, pose
+from vtryon import weights
+from vtryon.errors import BadInputError
+from vtryon.person import parser as parsing_room
+from vtryon.person.heatmaps import BONES, POSE_CHANNELS, pose_maps, skin_map
+from vtryon.person.network import ParserNet, ParserSize, fold
+from vtryon.person.parser import LabelState, ParserLabeller, load_network, save_network
+from vtryon.person.steady import carry
+from vtryon.types import Label
+
+TINY = ParserSize(widths=(8, 8, 8), depths=(1, 1, 1))
+
+
+def tiny_net(seed: int = 0) -> ParserNet:
+    torch.manual_seed(seed)
+    net = ParserNet(TINY)
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.running_mean, -0.2, 0.2)
+            torch.nn.init.uniform_(module.running_var, 0.5, 2)
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+    return net.eval()
+
+
+def test_a_bone_map_is_highest_on_its_bone() -> None:
+    points = landmarks(0.75)
+    maps = pose_maps(points, np.ones(33, np.float32))
+    assert maps.shape == (POSE_CHANNELS, 64, 48)
+    forearm = BONES.index(((13, 15),))
+    peak = np.unravel_index(maps[forearm].argmax(), maps[forearm].shape)
+    middle = points[[13, 15]].mean(axis=0)
+    assert abs(peak[1] * 4 + 2 - middle[0]) < 6
+    assert points[13, 1] - 6 < peak[0] * 4 + 2 < points[15, 1] + 6
+
+
+def test_torso_coordinates_are_the_wearers() -> None:
+    points = landmarks(0.75)
+    u, v = pose_maps(points, np.ones(33, np.float32))[-2:]
+    left, hips = (points[11] / 4).astype(int), (points[[23, 24]].mean(axis=0) / 4).astype(int)
+    assert u[left[1], left[0]] > 0.05
+    assert v[hips[1], hips[0]] == pytest.approx(0.5, abs=0.05)
+
+
+def test_an_unseen_pose_is_all_zero_and_a_hidden_limb_has_no_map() -> None:
+    points, visible = landmarks(0.75), np.ones(33, np.float32)
+    assert not pose_maps(points, 0 * visible).any()
+    visible[15] = 0
+    maps = pose_maps(points, visible)
+    assert not maps[BONES.index(((13, 15),))].any()
+    assert maps[BONES.index(((14, 16),))].max() > 0.8
+
+
+def test_hands_have_the_colour_of_the_face_and_the_shirt_has_not() -> None:
+    points = landmarks(0.75)
+    rgb, labels, _ = draw(points, seed=1)
+    skin = skin_map(rgb, points, np.ones(33, np.float32))
+    assert skin[labels == Label.LEFT_ARM].mean() > 0.7
+    assert skin[labels == Label.TOP].mean() < 0.05
+    assert not skin_map(rgb, points - (0, 400), np.ones(33, np.float32)).any()
+
+
+def test_the_network_gives_logits_at_the_crops_size() -> None:
+    net = tiny_net()
+    logits = net(torch.randn(2, 5, 128, 96), torch.rand(2, POSE_CHANNELS, 32, 24))
+    assert logits.shape == (2, len(Label), 128, 96)
+
+
+def test_folding_does_not_change_the_result() -> None:
+    net, image, maps = tiny_net(), torch.randn(1, 5, 64, 64), torch.rand(1, POSE_CHANNELS, 16, 16)
+    folded = fold(net)
+    with torch.inference_mode():
+        assert torch.allclose(net(image, maps), folded(image, maps), atol=1e-4)
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in folded.modules())
+
+
+def test_weights_describe_their_network(tmp_path: Path) -> None:
+    net, path = tiny_net(), tmp_path / "parser.safetensors"
+    save_network(path, net, {"steps": 7})
+    again = load_network(path)
+    assert again.size == TINY
+    image, maps = torch.randn(1, 5, 64, 64), torch.rand(1, POSE_CHANNELS, 16, 16)
+    with torch.inference_mode():
+        assert torch.allclose(net(image, maps), again(image, maps), atol=0.05)
+
+
+def test_weights_for_other_labels_or_another_size_are_refused(tmp_path: Path) -> None:
+    net, path = tiny_net(), tmp_path / "parser.safetensors"
+    names = tuple(label.name for label in Label)
+    weights.save(path, weights.Checkpoint("parser", TINY.to_dict(), names[:-1], net.state_dict()))
+    with pytest.raises(BadInputError, match="other labels"):
+        load_network(path)
+    wrong = ParserSize(widths=(8, 8, 16), depths=(1, 1, 1))
+    weights.save(path, weights.Checkpoint("parser", wrong.to_dict(), names, net.state_dict()))
+    with pytest.raises(BadInputError, match="do not fit"):
+        load_network(path)
+
+
+def test_labels_are_probabilities_and_the_state_is_a_value() -> None:
+    rgb, _, matte = draw(landmarks(0.75))
+    labeller = ParserLabeller(tiny_net())
+    labels, state = labeller(rgb, pose(), matte, None)
+    assert labels.shape == (11, 256, 192)
+    assert labels.dtype == np.uint8
+    assert np.abs(labels.astype(int).sum(axis=0) - 255).max() <= 6
+    first, _ = labeller(rgb, pose(), matte, state)
+    second, _ = labeller(rgb, pose(), matte, state)
+    assert np.array_equal(first, second)
+
+
+def test_noise_on_a_still_person_moves_few_labels() -> None:
+    def flicker(steadiness: float) -> float:
+        labeller = ParserLabeller(tiny_net(3), steadiness=steadiness)
+        state, before, changed = None, None, []
+        for seed in range(6):
+            rgb, _, matte = draw(landmarks(0.75), seed=seed)
+            labels, state = labeller(rgb, pose(), matte, state)
+            now = labels.argmax(axis=0)
+            changed.append(0.0 if before is None else float((now != before)[matte > 0.5].mean()))
+            before = now
+        return float(np.mean(changed[2:]))
+
+    alone = flicker(0.0)
+    assert alone > 0
+    assert flicker(0.75) < 0.6 * alone
+
+
+def test_carried_labels_follow_the_motion_and_new_things_are_not_trusted() -> None:
+    rng = np.random.default_rng(0)
+    texture = cv2.GaussianBlur(rng.uniform(0, 255, (256, 192)).astype(np.float32), (0, 0), 3)
+    before = cv2.normalize(texture, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+    now = np.roll(before, 4, axis=1)
+    now[60:110, 60:110] = 255 - now[60:110, 60:110]
+    share = np.zeros((11, 256, 192), np.float32)
+    share[3, 140:220, 80:120] = 1
+    moved, trust = carry(before, now, share)
+    assert moved[3, 150:210, 86:122].mean() > 0.95
+    assert moved[3, 150:210, 76:82].mean() < 0.1
+    assert trust[140:230, 40:150].mean() > 0.7
+    assert trust[70:100, 70:100].mean() < 0.2
+
+
+def test_the_network_runs_on_every_nth_frame_and_when_the_picture_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[int] = []
+    real = parsing_room._run
+    monkeypatch.setattr(parsing_room, "_run", lambda *a: runs.append(frame) or real(*a))
+    labeller = ParserLabeller(tiny_net(), every=3)
+    state: object = None
+    for frame in range(7):
+        rgb, _, matte = draw(landmarks(0.75), seed=frame)
+        _, state = labeller(rgb, pose(), matte, state)
+    assert runs == [0, 3, 6]
+    assert isinstance(state, LabelState)
+    frame = 7
+    _, state = labeller(255 - rgb, pose(), matte, state)
+    assert runs[-1] == 7
+
+
+@pytest.mark.parametrize("bad", [{"every": 0}, {"steadiness": 1.0}])
+def test_impossible_settings_are_refused(bad: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="every must be"):
+        ParserLabeller(tiny_net(), **bad)  # type: ignore[arg-type]

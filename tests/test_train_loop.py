@@ -1,0 +1,95 @@
+"""The loop that trains all networks: it learns, stops and goes on as if it had not stopped."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vtryon.device import Compute, choose
+from vtryon.errors import BadInputError
+from vtryon.train.loop import Batch, LoopConfig, Task, fit
+
+CONFIG = LoopConfig(steps=12, batch=8, peak_rate=0.05, warmup=3, validate_every=6, save_every=0.0, seed=3)
+CPU = choose("cpu")
+
+
+class Line(nn.Module):
+    """y = a x + b behind a normalisation, so that there are buffers to keep too."""
+
+    def __init__(self, width: int = 2) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(width)
+        self.line = nn.Linear(width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.line(self.norm(x))
+        return out
+
+
+def net() -> Line:
+    torch.manual_seed(0)
+    return Line()
+
+
+def task(fail_at: int | None = None) -> Task:
+    def batch(rng: np.random.Generator, count: int, step: int) -> Batch:
+        if step == fail_at:
+            raise KeyboardInterrupt
+        x = torch.from_numpy(rng.normal(size=(count, 2)).astype(np.float32))
+        return {"x": x, "y": 3 * x[:, :1] - x[:, 1:]}
+
+    def loss(model: nn.Module, batch: Batch, _compute: Compute) -> dict[str, Tensor]:
+        return {"l1": (model(batch["x"]) - batch["y"]).abs().mean()}
+
+    def validate(model: nn.Module, step: int) -> dict[str, float]:
+        return {"weight": float(next(model.parameters()).sum()), "training": float(model.training), "at": step}
+
+    return Task(batch, loss, validate)
+
+
+def test_it_learns_and_reports(tmp_path: Path) -> None:
+    seen: list[float] = []
+    config = replace(CONFIG, steps=150)
+    fit(net(), task(), config, CPU, tmp_path, lambda _step, mean: seen.append(mean["l1"]))
+    assert seen[-1] < 0.4 * seen[0]
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(6, 151, 6))
+    assert all(line["training"] == 0 and line["at"] == line["step"] for line in lines)
+
+
+def test_a_resumed_run_ends_exactly_where_an_uninterrupted_one_does(tmp_path: Path) -> None:
+    whole = fit(net(), task(), CONFIG, CPU, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        fit(net(), task(fail_at=7), CONFIG, CPU, tmp_path / "parts")
+    resumed = fit(net(), task(), CONFIG, CPU, tmp_path / "parts")
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def test_a_finished_run_is_not_trained_further(tmp_path: Path) -> None:
+    first = fit(net(), task(), CONFIG, CPU, tmp_path)
+    again = fit(net(), task(fail_at=12), CONFIG, CPU, tmp_path)
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+
+
+def test_the_state_of_another_network_is_refused(tmp_path: Path) -> None:
+    fit(net(), task(), CONFIG, CPU, tmp_path)
+    with pytest.raises(BadInputError, match="another network"):
+        fit(Line(5), task(), CONFIG, CPU, tmp_path)
+
+
+def test_the_rate_warms_up_and_decays() -> None:
+    config = LoopConfig(steps=100, peak_rate=1.0, warmup=10, final_rate=0.01)
+    rates = [config.rate(step) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == pytest.approx(1.0)
+    assert rates.index(max(rates)) in (9, 10)
+    assert all(a > b for a, b in pairwise(rates[10:]))
+    assert rates[-1] < 0.02
