@@ -269,6 +269,23 @@ def test_estimate_follows_the_span(tmp_path: Path) -> None:
         assert reader.frames_estimate == 60
 
 
+def test_the_number_of_frames_may_be_unknown(tmp_path: Path) -> None:
+    """Browsers record without a length (xinntao/Real-ESRGAN PR #572: KeyError)."""
+    path = media.make(tmp_path / "clip.mkv", container={"live": "1"})
+    info = probe(path)
+    assert info.duration_seconds is None
+    assert info.frames_estimate is None
+    assert counts(read(path)) == list(range(12))
+
+
+def test_frames_that_an_edit_list_hides_stay_hidden(tmp_path: Path) -> None:
+    """A phone's trim keeps the frames before it in the file, for decoding only."""
+    path = media.make(tmp_path / "clip.mp4", pts=range(-5, 15), count=20)
+    frames = read(path)
+    assert counts(frames) == list(range(5, 20))
+    assert frames[0].pts == 0
+
+
 def test_pictures_above_the_limit_are_refused_by_the_header(tmp_path: Path) -> None:
     path = media.make(tmp_path / "clip.mp4")
     assert probe(path, max_pixels=96 * 64).width == 96

@@ -134,6 +134,16 @@ def test_a_span_between_two_frames_keeps_the_distance(tmp_path: Path) -> None:
     assert media.first_sound(tmp_path / "out.mp4") == pytest.approx(1.0 - 0.71, abs=0.005)
 
 
+@pytest.mark.parametrize("target", ["out.mp4", "out.mkv"])
+def test_no_picture_lies_before_zero(tmp_path: Path, target: str) -> None:
+    """A start given to the millisecond may be a little later than the frame it names; MP4 would hide that frame."""
+    path = media.make(tmp_path / "in.mp4", count=60, sound=media.Sound(seconds=2.0, beep=1.5))
+    rewrite(path, tmp_path / target, start=0.967)
+    assert picture_times(tmp_path / target)[0] == 0
+    assert len(picture_times(tmp_path / target)) == 31
+    assert media.first_sound(tmp_path / target) == pytest.approx(1.5 - 29 / 30, abs=0.005)
+
+
 def test_broadcast_clocks_become_zero(tmp_path: Path) -> None:
     path = media.make(
         tmp_path / "in.ts", pts=range(3000, 3030), sound=media.Sound(start=100.0, seconds=1.0, beep=100.5)

@@ -29,23 +29,22 @@ class SoundTrack:
     """One sound track on its way from a file into an output container.
 
     ``summary`` is "copied", "re-encoded to aac" or "none"; ``packets`` counts what was written; ``warnings`` what was
-    lost. Times are kept: a packet that was heard with a picture is heard with it in the output.
+    lost. Times are kept, less ``shift`` (seconds), which is set before the first :meth:`feed`.
 
     Args:
         path: the file whose sound is taken.
         output: the container it goes to, its video stream added, its header not yet written.
-        shift: seconds by which all times of the output are earlier than the source's.
         start, end: seconds on the source's clock; packets that begin outside are left out.
     """
 
     def __init__(
-        self, path: Path, output: OutputContainer, *, shift: Fraction, start: Fraction | None, end: Fraction | None
+        self, path: Path, output: OutputContainer, *, start: Fraction | None = None, end: Fraction | None = None
     ) -> None:
         self.summary = "none"
         self.packets = 0
         self.warnings: tuple[str, ...] = ()
+        self.shift = Fraction(0)
         self._output = output
-        self._shift = shift
         self._start, self._end = start, end
         self._source: InputContainer | None = open_source(path)
         self._waiting: Packet[Any] | None = None
@@ -126,7 +125,7 @@ class SoundTrack:
                 yield packet
 
     def _copied(self, source: AudioStream, track: AudioStream) -> Iterator[Packet[Any]]:
-        ticks = _ticks(self._shift, source.time_base)
+        ticks = _ticks(self.shift, source.time_base)
         for packet in self._kept(source):
             packet.pts = None if packet.pts is None else packet.pts - ticks
             packet.dts = None if packet.dts is None else packet.dts - ticks
@@ -143,7 +142,7 @@ class SoundTrack:
                 continue
             for frame in frames:
                 if frame.pts is not None:
-                    frame.pts -= _ticks(self._shift, frame.time_base)
+                    frame.pts -= _ticks(self.shift, frame.time_base)
                 yield from track.encode(frame)
         yield from track.encode(None)
         if damaged:

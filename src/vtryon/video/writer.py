@@ -46,8 +46,8 @@ class VideoWriter:
     """Encodes RGB pictures with their time stamps into a file that appears at ``path`` only when whole and verified.
 
     The picture is tagged and coded BT.709, limited range (RGB where lossless). Time stamps are those that are given,
-    less what the output starts later than the source: the source's ``origin_seconds`` and ``audio_start``. Matroska
-    and WebM count in milliseconds, so there they are rounded to one.
+    less what the output starts later than the source: the source's ``origin_seconds`` and ``audio_start``; so that none
+    is negative, at most the first. Matroska and WebM count in milliseconds, so there they are rounded to one.
 
     Args:
         path: the file to make; its ending names the container: .mp4, .mov, .mkv, .webm.
@@ -141,6 +141,8 @@ class VideoWriter:
             raise ValueError(f"rgb must be uint8 {(*self._size, 3)}, got {rgb.dtype} {rgb.shape}")
         if self._last is not None and pts <= self._last:
             raise ValueError(f"pts must rise: {pts} after {self._last}")
+        if self._first is None:
+            self._begin(pts)
         frame = self._converter.convert(np.pad(rgb, (*self._padding, (0, 0)), mode="edge") if self._padding else rgb)
         frame.pts = pts - self._shift
         frame.time_base = self._time_base
@@ -149,7 +151,6 @@ class VideoWriter:
             self._mux(self._stream.encode(frame))
         except av.error.FFmpegError as problem:
             raise self._failed(problem) from problem
-        self._first = pts if self._first is None else self._first
         self._last = pts
         self._frames += 1
 
@@ -173,6 +174,13 @@ class VideoWriter:
         audio = self._sound.summary if self._sound else "none"
         self._report = WriteReport(self._frames, audio, size, tuple(warnings))
         return self._report
+
+    def _begin(self, pts: int) -> None:
+        """Fix what is taken off all times: no picture may lie below 0, where MP4 hides it, Matroska loses its time."""
+        self._first = pts
+        self._shift = min(self._shift, pts)
+        if self._sound is not None:
+            self._sound.shift = self._shift * self._time_base
 
     def _finish(self) -> int:
         """Flush, verify and rename; gives the size in bytes."""
@@ -227,7 +235,6 @@ class VideoWriter:
             SoundTrack(
                 path,
                 self._output,
-                shift=self._shift * self._time_base,
                 start=None if start is None else origin + Fraction(start),
                 end=None if end is None else origin + Fraction(end),
             )
