@@ -49,9 +49,7 @@ def pictures(path: Path, **part: float) -> list[Any]:
 
 
 @pytest.mark.slow
-def test_the_shirt_is_red_and_the_rest_is_as_it_was(
-    dressed: tuple[dict[str, Any], Path, Path], examples: Path
-) -> None:
+def test_the_shirt_is_red_and_the_rest_is_as_it_was(dressed: tuple[dict[str, Any], Path, Path], examples: Path) -> None:
     before, after = pictures(examples / "person.mp4", start=START, end=END), pictures(dressed[1])
     assert len(before) == len(after) == 12
     for old, new in zip(before, after, strict=True):
@@ -90,7 +88,15 @@ def test_the_next_garment_needs_no_new_analysis(
     out = tmp_path / "green.mp4"
     result = CliRunner().invoke(
         app,
-        ["run", str(examples / "person.mp4"), str(examples / "tshirt_green.jpg"), "-o", str(out), "--preset", "ultrafast"]
+        [
+            "run",
+            str(examples / "person.mp4"),
+            str(examples / "tshirt_green.jpg"),
+            "-o",
+            str(out),
+            "--preset",
+            "ultrafast",
+        ]
         + ["--start", str(START), "--end", str(END), "--person", str(dressed[2])],
     )
     assert result.exit_code == 0, result.output
@@ -106,7 +112,16 @@ def test_warp_shows_the_cloth_alone(examples: Path, tmp_path: Path) -> None:
     out = tmp_path / "warp.png"
     result = CliRunner().invoke(
         app,
-        ["warp", str(examples / "person.mp4"), str(examples / "tshirt_red.jpg"), "-o", str(out), "--moments", "1", "--grid"],
+        [
+            "warp",
+            str(examples / "person.mp4"),
+            str(examples / "tshirt_red.jpg"),
+            "-o",
+            str(out),
+            "--moments",
+            "1",
+            "--grid",
+        ],
     )
     assert result.exit_code == 0, result.output
     with Image.open(out) as picture:

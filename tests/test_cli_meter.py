@@ -49,6 +49,16 @@ def test_no_promise_where_the_end_is_not_known(done: int, total: int | None, lin
     assert meter.line(Progress("dressing", done, total)) == f"dressing: {line}, 6.0 fps"
 
 
+def test_loading_models_does_not_count() -> None:
+    clock = Clock()
+    meter = PlainMeter(clock)
+    meter.show(Progress("dressing", 0, 100))
+    clock.now += 60
+    meter.show(Progress("dressing", 1, 100))
+    clock.now += 5
+    assert meter.line(Progress("dressing", 11, 100)) == "dressing: 11/100 frames, 2.0 fps, 0:44 left"
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (59.6, "1:00"), (754, "12:34"), (3723, "1:02:03")])
 def test_clock_time(seconds: float, text: str) -> None:
     assert clock_time(seconds) == text

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import runpy
 import shlex
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -44,20 +48,46 @@ def test_quick_start(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert Path(result.stdout.split(":")[0]).is_file()
 
 
-def test_the_batch_loop(tmp_path: Path) -> None:
-    import subprocess
-    import sys
+def test_keeping_the_analysis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    media.make(Path("person.mp4"))
+    for name in ("red.jpg", "green.jpg"):
+        Path(name).write_bytes(b"the stand-in does not look")
+    lines = [line for line in LINES if "person.vtp" in line]
+    assert len(lines) == 2
+    for line in lines:
+        result = CliRunner().invoke(app, shlex.split(line)[1:])
+        assert result.exit_code == 0, result.output
 
+
+def test_many_garments(tmp_path: Path) -> None:
+    (tmp_path / "vtryon").write_text(f'#!/bin/sh\nexec "{sys.executable}" "{ROOT / "tests/fakes.py"}" "$@"\n')
+    (tmp_path / "vtryon").chmod(0o755)
     (tmp_path / "shirts").mkdir()
-    (tmp_path / "out").mkdir()
     media.make(tmp_path / "person.mp4")
     for name in ("a.jpg", "b.jpg"):
         (tmp_path / "shirts" / name).write_bytes(b"the stand-in does not look")
-    (loop,) = (block for block in BLOCKS["sh"] if "for shirt in" in block)
-    command = f"vtryon() {{ {shlex.quote(sys.executable)} {shlex.quote(str(ROOT / 'tests/fakes.py'))} \"$@\"; }}\n{loop}"
-    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.mp4", "b.mp4"]
+    words = ["sh", str(ROOT / "examples/many_garments.sh"), "person.mp4", "out"]
+    path = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+
+    def batch(*shirts: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*words, *shirts], cwd=tmp_path, env=path, capture_output=True, text=True, timeout=120)
+
+    done = batch("shirts/a.jpg", "shirts/nothing.jpg", "shirts/b.jpg")
+    assert done.returncode == 3
+    assert done.stderr.splitlines()[-1] == "shirts/nothing.jpg: failed with exit code 66"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.mp4", "b.mp4", "person.vtp"]
+    again = batch("shirts/a.jpg", "shirts/b.jpg")
+    assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
+
+
+def test_every_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vtryon, "load_garment", fakes.load_garment, raising=False)
+    monkeypatch.setattr(vtryon, "try_on", fakes.try_on, raising=False)
+    script = runpy.run_path(str(ROOT / "examples/every_second.py"))
+    clip = media.make(tmp_path / "person.mp4", media.Spec(count=6, time_base=Fraction(1, 2), rate=Fraction(2)))
+    script["main"](clip, clip, tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0000s.png", "0001s.png", "0002s.png"]
 
 
 def test_the_main_command_names_what_is_there() -> None:
@@ -80,7 +110,9 @@ def test_python_example(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_option_table_is_complete() -> None:
     table = README.split("## Options of `vtryon run`")[1].split("\n\n`GARMENT`")[0]
-    told = {name for cell in re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE) for name in re.findall(r"-[a-z-]+", cell)}
+    told = {
+        name for cell in re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE) for name in re.findall(r"-[a-z-]+", cell)
+    }
     parameters = typer.main.get_command(app).commands["run"].params  # type: ignore[attr-defined]
     options = [p for p in parameters if p.param_type_name == "option" and p.name != "help"]
     missing = [p.opts for p in options if not told & set(p.opts)]

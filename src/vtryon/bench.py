@@ -64,7 +64,7 @@ class BenchResult:
     stages: Mapping[str, StageCost]
     total: StageCost
     fps: float
-    peak_memory_mb: float
+    peak_memory_mb: float | None
     peak_gpu_memory_mb: float | None
     environment: Environment
 
@@ -156,8 +156,9 @@ def table(result: BenchResult) -> str:
     lines.append(f"{'stage':<10}{'median':>9}{'p95':>9}{'CPU':>9}")
     for name, cost in {**result.stages, "all": result.total}.items():
         lines.append(f"{name:<10}{cost.p50_ms:9.1f}{cost.p95_ms:9.1f}{cost.cpu_ms:9.1f}")
-    gpu = "" if result.peak_gpu_memory_mb is None else f", {result.peak_gpu_memory_mb:.0f} MB on the GPU"
-    lines += ["", f"{result.fps:.1f} frames per second; peak memory {result.peak_memory_mb:.0f} MB{gpu}"]
+    peaks = {"peak memory": result.peak_memory_mb, "on the GPU": result.peak_gpu_memory_mb}
+    memory = [f"{name} {peak:.0f} MB" for name, peak in peaks.items() if peak is not None]
+    lines += ["", "; ".join([f"{result.fps:.1f} frames per second", *memory])]
     here = result.environment
     lines.append(
         f"on {result.device}; {here.cpu}, {here.cores} cores, {here.cpu_capability}; torch {here.packages['torch']}"
@@ -178,7 +179,7 @@ def _result(info: VideoInfo, device: str, laps: Sequence[Lap], gpu_peak: float |
         stages={name: _cost([lap.get(name, (0.0, 0.0)) for lap in laps]) for name in stages},
         total=total,
         fps=round(len(laps) / seconds, 2),
-        peak_memory_mb=round(_peak_memory(), 1),
+        peak_memory_mb=_peak_memory(),
         peak_gpu_memory_mb=gpu_peak,
         environment=describe(),
     )
@@ -206,9 +207,11 @@ def _gpu(kind: str) -> tuple[Callable[[], None], Callable[[], float | None]]:
     return torch.cuda.synchronize, lambda: round(torch.cuda.max_memory_allocated() / 1e6, 1)
 
 
-def _peak_memory() -> float:
-    """Highest resident memory of this process in MB."""
-    import resource
-
+def _peak_memory() -> float | None:
+    """Highest resident memory of this process in MB; None where the system does not tell (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1e6 if sys.platform == "darwin" else 1e3)  # bytes there, kB elsewhere
+    return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)  # bytes there, kB elsewhere

@@ -14,6 +14,7 @@ from vtryon import __version__
 from vtryon.errors import UnavailableError
 from vtryon.video import CODECS, EncodeOptions
 from vtryon.video.codecs import plan_encoding
+from vtryon.weights import listing
 
 PACKAGES = ("torch", "torchvision", "mediapipe", "opencv-contrib-python", "av", "numpy", "pillow", "safetensors")
 
@@ -24,7 +25,7 @@ class Environment:
 
     ``cpu_capability`` is the vector instruction set that torch uses, ``cpu_bfloat16`` whether the CPU multiplies that
     format in hardware; ``devices`` what ``--device`` may name, ``auto`` what it takes unasked, with its number format;
-    ``codecs`` what ``--codec`` may name.
+    ``codecs`` what ``--codec`` may name; ``weights`` name and SHA-256 of every network that is there.
     """
 
     vtryon: str
@@ -38,6 +39,7 @@ class Environment:
     devices: tuple[str, ...]
     codecs: tuple[str, ...]
     packages: Mapping[str, str]
+    weights: Mapping[str, str]
 
 
 def describe() -> Environment:
@@ -58,6 +60,7 @@ def describe() -> Environment:
         devices=_devices(),
         codecs=tuple(name for name in CODECS if _encodes(name)),
         packages={name: _version(name) for name in PACKAGES},
+        weights=listing(),
     )
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 
-from vtryon.errors import CannotCreateError, WriteError
+from vtryon.errors import CannotCreateError, UsageError, WriteError
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -32,12 +32,13 @@ def wanted(output: Path, *, inputs: Sequence[Path], if_exists: IfExists, suffixe
         suffixes: allowed file name endings, lower case with the dot; None for any.
 
     Raises:
+        UsageError: the name does not end as it should.
         CannotCreateError: the output exists, is an input or a folder, or cannot be made where it should be.
     """
     if output.is_dir():
         raise CannotCreateError(f"{output} is a folder; name a file in it, for example {output / 'out.mp4'}")
     if suffixes is not None and output.suffix.lower() not in suffixes:
-        raise CannotCreateError(f"{output}: the name must end in {' or '.join(suffixes)}")
+        raise UsageError(f"{output}: the name must end in {' or '.join(suffixes)}")
     if any(_same(output, given) for given in inputs):
         raise CannotCreateError(f"{output} is one of the inputs; write to another name")
     if output.exists():

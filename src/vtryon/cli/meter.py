@@ -35,26 +35,35 @@ def meter() -> Meter:
 
 
 class _Pace:
-    """Frames per second and time left of the current stage."""
+    """Frames per second and time left of the current stage.
+
+    The clock starts with the first finished frame: before it, models were loaded, which says nothing about the rest.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
-        self.stage = ""
-        self.since = clock()
+        self._stage = ""
+        self._first: tuple[int, float] | None = None
+        self._entered = clock()
 
     def enter(self, at: Progress) -> bool:
-        """True where a new stage begins."""
-        if at.stage == self.stage:
-            return False
-        self.stage, self.since = at.stage, self.clock()
-        return True
+        """Take note of a report; True where a new stage begins."""
+        new = at.stage != self._stage
+        if new:
+            self._stage, self._first, self._entered = at.stage, None, self.clock()
+        if self._first is None and at.done:
+            self._first = at.done, self.clock()
+        return new
 
     def rate(self, done: int) -> float:
-        return done / max(self.clock() - self.since, 1e-6)
+        first, since = self._first or (0, self._entered)
+        if done == first:
+            first, since = 0, self._entered
+        return (done - first) / max(self.clock() - since, 1e-6)
 
     def left(self, at: Progress) -> float | None:
         """Seconds until the stage ends, None while that cannot be told."""
-        if at.total is None or at.done == 0 or at.done > at.total:
+        if at.total is None or at.done < 2 or at.done > at.total:
             return None
         return (at.total - at.done) / self.rate(at.done)
 
