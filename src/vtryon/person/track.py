@@ -156,7 +156,7 @@ def rest(pose: Pose, last: Pose | None) -> Pose:
     play = _PLAY * body_size(pose.points)
     step = pose.points - last.points
     length = np.linalg.norm(step, axis=1, keepdims=True)
-    step *= np.maximum(0.0, 1.0 - play / np.maximum(length, 1e-6))
+    step *= np.maximum(0.0, 1.0 - (play / np.maximum(length, 1e-6)) ** 2)  # the lag vanishes with the speed
     return replace(pose, points=(last.points + step).astype(np.float32))
 
 
