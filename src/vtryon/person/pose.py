@@ -71,7 +71,7 @@ _NOISE = re.compile(rb"^(INFO: Created TensorFlow|WARNING: All log messages befo
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Drop MediaPipe's start-up chatter from stderr; whatever else was written meanwhile is passed on.
 
     It is written by C++ before its logging is set up, so no environment variable or Python logger reaches it.
@@ -165,7 +165,7 @@ class Landmarker:
     def _process(self, view: Array) -> Any:
         if not self._talks:
             return self._pose.process(view)
-        with _quiet():  # around the start too: the graph starts in threads of its own, which outlive the call
+        with quiet():  # around the start too: the graph starts in threads of its own, which outlive the call
             if self._pose is None:
                 self._pose = _new_pose()
             elif self._stale:
