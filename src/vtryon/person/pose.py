@@ -30,6 +30,9 @@ SMALL = 0.45
 
 TRUNK = (11, 12, 23, 24)
 
+Window = tuple[int, int, int, int]
+"""A part of a frame: left, top, width, height."""
+
 
 @dataclass(frozen=True, eq=False)
 class Observation:
@@ -103,7 +106,8 @@ class Landmarker:
         self._pose: Any = None
         self._stale = False  # the graph must forget its person
         self._talks = True  # MediaPipe logs while its graph starts, until the first person is found
-        self._window: tuple[int, int, int, int] | None = None
+        self._window: Window | None = None
+        self._searched = 0  # parts of frames looked at since a person was last seen
 
     def __enter__(self) -> Self:
         return self
@@ -128,8 +132,14 @@ class Landmarker:
         if seen is None and self._window is not None:  # gone from the window: search the whole frame
             self._window = None
             seen = self._look(rgb, None)
+        if seen is None:  # small people escape the detector in the whole frame: one part of it per frame in turn
+            parts = _parts(rgb.shape[0], rgb.shape[1])
+            if parts:
+                seen = self._look(rgb, parts[self._searched % len(parts)])
+                self._searched += 1
         if seen is None or not plausible(seen):
             return None
+        self._searched = 0
         window = _window_for(seen, (rgb.shape[0], rgb.shape[1]), self._window)
         if window != self._window:
             self._window = window
@@ -140,7 +150,7 @@ class Landmarker:
                 return again
         return seen
 
-    def _look(self, rgb: Array, window: tuple[int, int, int, int] | None) -> Observation | None:
+    def _look(self, rgb: Array, window: Window | None) -> Observation | None:
         height, width = rgb.shape[:2]
         left, top, w, h = window or (0, 0, width, height)
         view = rgb[top : top + h, left : left + w]
@@ -188,9 +198,17 @@ def _new_pose() -> Any:
     )
 
 
-def _window_for(
-    seen: Observation, shape: tuple[int, int], old: tuple[int, int, int, int] | None
-) -> tuple[int, int, int, int] | None:
+def _parts(height: int, width: int) -> list[Window]:
+    """Squares that cover a long frame with overlap, the middle first."""
+    side = min(height, width)
+    over = max(height, width) - side
+    if over < 0.25 * side:
+        return []
+    starts = (over // 2, 0, over)
+    return [(s, 0, side, side) if width > height else (0, s, side, side) for s in starts]
+
+
+def _window_for(seen: Observation, shape: tuple[int, int], old: Window | None) -> Window | None:
     """The part of the frame to look at next time: None (all of it) for a large person, else about twice the person.
 
     The window stays while it still frames the person well, because MediaPipe's own tracking lives in it.
