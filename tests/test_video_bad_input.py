@@ -89,6 +89,8 @@ def test_files_that_are_no_video(tmp_path: Path) -> None:
         "empty.mp4": (b"", "empty"),
         "text.mp4": (b"Dear diary, today I made a video.\n" * 40, "not a video"),
         "photo.mp4": (b"\xff\xd8\xff\xe0" + bytes(200), "JPEG picture"),
+        "photo.heic": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200), "HEIF picture"),
+        "photo.webp": (b"RIFF\x00\x01\0\0WEBPVP8 " + bytes(200), "WebP picture"),
         "list.m3u8": (b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nclip.mp4\n#EXT-X-ENDLIST\n", "playlist"),
         "list.ffconcat": (b"ffconcat version 1.0\nfile clip.mp4\n", "not a video"),
         "noise.mkv": (random.Random(3).randbytes(5000), "not a video"),

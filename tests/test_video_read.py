@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from fractions import Fraction
 from pathlib import Path
@@ -202,18 +201,31 @@ def test_names_with_spaces_accents_and_percent_signs(tmp_path: Path) -> None:
     assert len(read(path)) == 12
 
 
+def joined(folder: Path, *clips: Path) -> Path:
+    path = folder / "joined.ts"
+    path.write_bytes(b"".join(clip.read_bytes() for clip in clips))
+    return path
+
+
 def test_size_change_half_way_keeps_the_first_size(tmp_path: Path) -> None:
     """A transport stream joined from two clips; every frame comes in the size that was promised."""
     small = media.make(tmp_path / "small.ts", count=6)
     large = media.make(
         tmp_path / "large.ts", pictures=lambda i: media.counted(6 + i, width=192, height=128), pts=range(6, 12)
     )
-    joined = tmp_path / "joined.ts"
-    joined.write_bytes(small.read_bytes() + large.read_bytes())
-    frames = read(joined)
+    frames = read(joined(tmp_path, small, large))
     assert len(frames) == 12
     assert {frame.rgb.shape for frame in frames} == {(64, 96, 3)}
-    assert all(b.pts > a.pts for a, b in itertools.pairwise(frames))
+
+
+def test_a_clock_that_starts_anew_goes_on(tmp_path: Path) -> None:
+    """Camcorders split a recording; joined with cat, the second part's clock starts at 0 again."""
+    clip = media.make(tmp_path / "clip.ts", count=60)
+    with VideoReader(joined(tmp_path, clip, clip)) as reader:
+        frames = list(reader)
+        assert any("repaired" in line for line in reader.warnings)
+    assert counts(frames) == [*range(60), *range(60)]
+    assert [frame.seconds for frame in frames] == pytest.approx([i / 30 for i in range(120)], abs=0.001)
 
 
 @pytest.mark.parametrize(

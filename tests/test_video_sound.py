@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -177,6 +178,39 @@ def test_sound_of_a_cut_file_ends_with_it(tmp_path: Path) -> None:
     before, after = media.packets(path, "audio"), media.packets(tmp_path / "out.mp4", "audio")
     assert 20 < len(after) <= len(before)
     assert after == before[: len(after)]
+
+
+def test_sound_of_joined_recordings_goes_on(tmp_path: Path) -> None:
+    """Two parts whose clocks start at 0: containers refuse times that run backwards."""
+    clip = media.make(tmp_path / "clip.ts", count=60, sound=media.Sound(seconds=2.0))
+    path = tmp_path / "joined.ts"
+    path.write_bytes(clip.read_bytes() * 2)
+    rewrite(path, tmp_path / "out.mp4")
+    before, after = media.packets(clip, "audio"), media.packets(tmp_path / "out.mp4", "audio")
+    assert len(after) == 2 * len(before)
+    assert all(b > a for (a, _), (b, _) in itertools.pairwise(after))
+    assert picture_times(tmp_path / "out.mp4")[60] == pytest.approx(float(after[len(before)][0]), abs=0.03)
+
+
+def test_a_span_without_sound_is_silent(tmp_path: Path) -> None:
+    path = media.make(tmp_path / "in.mp4", count=60, sound=media.Sound(seconds=0.5, beep=0.0))
+    for name in ("out.mp4", "out.mkv", "out.webm"):
+        rewrite(path, tmp_path / name, start=1.0)
+        assert len(picture_times(tmp_path / name)) == 30
+        assert media.packets(tmp_path / name, "audio") == []
+
+
+def test_damaged_sound_is_counted_and_the_rest_kept(tmp_path: Path) -> None:
+    whole = media.make(tmp_path / "in.mp4", count=30, sound=media.Sound(beep=0.8))
+    data = bytearray(whole.read_bytes())
+    for _, content in media.packets(whole, "audio")[10:13]:
+        at = data.index(content)
+        data[at : at + len(content)] = b"\xff" * len(content)
+    path = tmp_path / "holes.mp4"
+    path.write_bytes(data)
+    report = rewrite(path, tmp_path / "out.webm")
+    assert any("damaged sound" in line for line in report.warnings)
+    assert media.first_sound(tmp_path / "out.webm") < 0.815
 
 
 def test_sound_that_nobody_can_decode_is_left_out_and_said(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 
 from vtryon.video.info import codec_name, pick_sound
+from vtryon.video.packets import RisingClock, read_packets
 from vtryon.video.source import open_source
 
 _ENCODERS = {"mp4": ("aac", "aac", 128_000), "mov": ("aac", "aac", 128_000)}
@@ -28,8 +29,8 @@ _LAYOUTS = {1: "mono", 2: "stereo", 4: "quad", 6: "5.1", 8: "7.1"}
 class SoundTrack:
     """One sound track on its way from a file into an output container.
 
-    ``summary`` is "copied", "re-encoded to aac" or "none"; ``packets`` counts what was written; ``warnings`` what was
-    lost. Times are kept, less ``shift`` (seconds), which is set before the first :meth:`feed`.
+    ``summary`` is "copied", "re-encoded to aac" or "none"; ``packets`` counts what was written. Times are kept,
+    less ``shift`` (seconds), which is set before the first :meth:`feed`.
 
     Args:
         path: the file whose sound is taken.
@@ -42,15 +43,17 @@ class SoundTrack:
     ) -> None:
         self.summary = "none"
         self.packets = 0
-        self.warnings: tuple[str, ...] = ()
         self.shift = Fraction(0)
+        self._path = path
         self._output = output
+        self._notes: list[str] = []
+        self._damaged = 0
         self._start, self._end = start, end
         self._source: InputContainer | None = open_source(path)
         self._waiting: Packet[Any] | None = None
         self._queue: Iterator[Packet[Any]] = iter(())
         try:
-            self._connect(path)
+            self._connect()
         except BaseException:
             self.close()
             raise
@@ -79,85 +82,89 @@ class SoundTrack:
             self._output.mux(packet)
             self.packets += 1
 
-    def _connect(self, path: Path) -> None:
+    def _connect(self) -> None:
         """Choose between copying and encoding, and add the stream to the output."""
         assert self._source is not None
         source = pick_sound(self._source)
         if source is None:
             return
-        name = codec_name(source)
+        path, name = self._path, codec_name(source)
         others = len(self._source.streams.audio) - 1
         if others:
-            self.warnings += (f"{path}: {others} more sound track(s) left out; only the first is kept",)
+            self._notes.append(f"{path}: {others} more sound track(s) left out; only the first is kept")
         if source.codec_context is None:
-            self.warnings += (f"{path}: the sound is left out: no decoder for its codec here",)
+            self._notes.append(f"{path}: the sound is left out: no decoder for its codec here")
             return
-        source = cast(AudioStream, source)
-        container = self._output.format.name
-        if _can_copy(path, container):
-            track = self._output.add_stream_from_template(source)
+        source, container = cast(AudioStream, source), self._output.format.name
+        copies = _can_copy(path, container)
+        if copies is None:
+            self._notes.append(f"{path}: the sound track is empty")
+        elif copies:
             self.summary = "copied"
-            self._queue = self._copied(source, track)
-            return
-        target = _ENCODERS.get(container, _OTHER_ENCODER)[0]
-        track = _add_encoder(self._output, source, container)
-        self.summary = f"re-encoded to {target}"
-        self.warnings += (
-            f"{path}: {name} sound was encoded again as {target} for {container}; .mkv would keep it as it is",
-        )
-        self._queue = self._encoded(source, track)
+            self._queue = self._copied(source, self._output.add_stream_from_template(source))
+        else:
+            target = _ENCODERS.get(container, _OTHER_ENCODER)[0]
+            self.summary = f"re-encoded to {target}"
+            self._queue = self._encoded(source, _add_encoder(self._output, source, container))
+            self._notes.append(
+                f"{path}: {name} sound was encoded again as {target} for {container}; .mkv would keep it as it is"
+            )
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was lost, one line each."""
+        damage = f"{self._path}: {self._damaged} damaged sound packet(s) left out"
+        return (*self._notes, damage) if self._damaged else tuple(self._notes)
 
     def _kept(self, source: AudioStream) -> Iterator[Packet[Any]]:
-        """The source's packets between start and end; a cut file ends where it cannot be read on."""
+        """The source's packets between start and end at their times in the output, which rise: no others are taken."""
         assert self._source is not None
-        packets = self._source.demux(source)
-        while True:
-            try:
-                packet = next(packets)
-            except (StopIteration, av.error.FFmpegError):
-                return
-            if packet.size == 0 or packet.dts is None:
+        time_base = source.time_base or Fraction(1)
+        clock, shift = RisingClock(time_base), round(self.shift / time_base)
+        for packet in read_packets(self._source, source, failed=self._count):
+            if packet.size == 0:
                 continue
-            begin = _seconds(packet)
-            if self._end is not None and begin >= self._end:
+            dts = clock.read(packet.dts if packet.dts is not None else packet.pts, packet.duration or 1)
+            if self._end is not None and dts * time_base >= self._end:
                 return
-            if self._start is None or begin >= self._start:
+            if self._start is None or dts * time_base >= self._start:
+                packet.pts = packet.dts = dts - shift  # sound is not reordered: one time serves for both
                 yield packet
 
     def _copied(self, source: AudioStream, track: AudioStream) -> Iterator[Packet[Any]]:
-        ticks = _ticks(self.shift, source.time_base)
         for packet in self._kept(source):
-            packet.pts = None if packet.pts is None else packet.pts - ticks
-            packet.dts = None if packet.dts is None else packet.dts - ticks
             packet.stream = track
             yield packet
 
     def _encoded(self, source: AudioStream, track: AudioStream) -> Iterator[Packet[Any]]:
-        damaged = 0
         for packet in self._kept(source):
             try:
                 frames = source.codec_context.decode(packet)
             except av.error.FFmpegError:
-                damaged += 1
+                self._count()
                 continue
             for frame in frames:
-                if frame.pts is not None:
-                    frame.pts -= _ticks(self.shift, frame.time_base)
                 yield from track.encode(frame)
-        yield from track.encode(None)
-        if damaged:
-            self.warnings += (f"{damaged} damaged sound packet(s) left out",)
+        if track.codec_context.is_open:
+            yield from track.encode(None)
+
+    def _count(self) -> None:
+        self._damaged += 1
 
 
-def _can_copy(path: Path, container: str) -> bool:
-    """Whether a container takes a file's sound as it is: known only by trying (UX.md C2), so one packet is written.
+def _can_copy(path: Path, container: str) -> bool | None:
+    """Whether a container takes a file's sound as it is; None where there is no sound in the track.
 
-    Raw samples are an exception: MP4 takes some of them (ISO/IEC 23003-5), but most players then stay silent.
+    That is known only by trying (UX.md C2), so one packet is written. Raw samples are an exception: MP4 takes some of
+    them (ISO/IEC 23003-5), but most players then stay silent.
     """
     with open_source(path) as source:
         stream = pick_sound(source)
-        packet = next((p for p in source.demux(stream) if p.size), None)
-        if packet is None or stream is None or (container == "mp4" and codec_name(stream).startswith("pcm_")):
+        assert stream is not None
+        packet = next((p for p in read_packets(source, stream, failed=lambda: None) if p.size), None)
+        if packet is None:
+            return None
+        if container == "mp4" and codec_name(stream).startswith("pcm_"):
             return False
         try:
             with av.open(BytesIO(), "w", format=container) as trial:
@@ -196,7 +203,3 @@ def _takes_layout(encoder: str, rate: int, layout: str) -> bool:
 def _seconds(packet: Packet[Any]) -> Fraction:
     stamp = packet.pts if packet.pts is not None else packet.dts
     return Fraction(stamp or 0) * packet.time_base
-
-
-def _ticks(seconds: Fraction, time_base: Fraction | None) -> int:
-    return round(seconds / time_base) if time_base else 0

@@ -145,9 +145,7 @@ def _check_encoder(encoder: str, pix_fmt: str, options: EncodeOptions) -> None:
     try:
         formats = av.Codec(encoder, "w").video_formats or []
     except av.codec.codec.UnknownCodecError as problem:
-        raise UnavailableError(
-            f"this build of FFmpeg has no {encoder}; choose another --codec than {options.codec}"
-        ) from (problem)
+        raise UnavailableError(f"FFmpeg has no {encoder} here; choose another --codec") from problem
     if pix_fmt not in {f.name for f in formats}:
         fitting = [f for f in PIX_FMTS if f in {g.name for g in formats}]
         raise UsageError(f"{options.codec} does not take {pix_fmt}; choose one of {', '.join(fitting)}")

@@ -15,14 +15,12 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vtryon.errors import BadInputError
+from vtryon.video.packets import read_packets
 from vtryon.video.source import decoder_limit, open_source, pick_stream
 
 _SEEK_BACK = (0, 10)
 """Seconds before the wanted moment at which a seek is tried: a seek may land on a key frame whose leading frames
 need the group of pictures before it."""
-
-_MAX_FAILURES = 16
-"""Errors in a row, without a packet between them, after which reading a file is given up."""
 
 
 class Decoder:
@@ -30,7 +28,7 @@ class Decoder:
 
     ``Container.decode`` stops at the first bad packet and drops what is still to come (UX.md C2): here a packet that
     cannot be read or decoded is counted in ``bad`` and the next one is taken. ``damaged`` counts frames that were
-    decoded with visible errors, ``reached`` is the latest moment, in seconds, of any packet read, sound included.
+    decoded with visible errors, ``reached`` is the latest moment, in seconds, of any packet read, of sound too.
 
     Raises:
         UsageError, MissingInputError, BadInputError, UnavailableError: see :func:`~vtryon.video.probe`.
@@ -97,23 +95,15 @@ class Decoder:
         return self._decode_all()
 
     def _decode_all(self) -> Iterator[VideoFrame]:
-        packets = self.container.demux()
-        failures = 0
-        while failures < _MAX_FAILURES:
-            try:
-                packet = next(packets)
-            except StopIteration:
-                return
-            except av.error.FFmpegError:
-                failures += 1
-                self.bad += 1
-                packets = self.container.demux()  # the generator ended with the error; reading goes on where it was
-                continue
-            failures = 0
+        timed = [stream for stream in self.container.streams if stream.type in ("video", "audio")]
+        for packet in read_packets(self.container, *timed, failed=self._count):
             if packet.pts is not None and packet.time_base:
                 self.reached = max(self.reached, float((packet.pts + (packet.duration or 0)) * packet.time_base))
             if packet.stream_index == self.stream.index:
                 yield from self._decode(packet)
+
+    def _count(self) -> None:
+        self.bad += 1
 
     def _decode(self, packet: Packet[Any]) -> list[VideoFrame]:
         try:

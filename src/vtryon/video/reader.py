@@ -15,6 +15,7 @@ from vtryon.types import Frame
 from vtryon.video.colour import RgbConverter
 from vtryon.video.decode import Decoder
 from vtryon.video.info import VideoInfo, frame_colours, no_frames, probe
+from vtryon.video.packets import RisingClock
 from vtryon.video.source import MAX_PIXELS
 
 MAX_BAD_FRAMES = 0.5
@@ -59,9 +60,9 @@ class VideoReader:
         self.info = probe(path, max_pixels=max_pixels)
         self.frames_read = 0
         self._max_bad = max_bad_frames
-        self._start = None if start is None else _clock(start, self.info) - _HALF_MILLISECOND
-        self._end = None if end is None else _clock(end, self.info) - _HALF_MILLISECOND
-        self._repaired = 0
+        self._start = None if start is None else _moment(start, self.info) - _HALF_MILLISECOND
+        self._end = None if end is None else _moment(end, self.info) - _HALF_MILLISECOND
+        self._clock = RisingClock(self.info.time_base)
         self._short: str | None = None
         self._converter = RgbConverter()
         self._decoder = Decoder(self.info.path, max_pixels=max_pixels)
@@ -112,20 +113,18 @@ class VideoReader:
             lines.append(f"{name}: {self._decoder.damaged} frame(s) show damage")
         if self.info.hdr:
             lines.append(f"{name}: HDR was read as SDR; what is brighter than white is cut off")
-        if self._repaired:
-            lines.append(f"{name}: {self._repaired} time stamp(s) missing or running backwards were repaired")
+        if self._clock.repaired:
+            lines.append(f"{name}: {self._clock.repaired} time stamp(s) missing or running backwards were repaired")
         if self._short:
             lines.append(self._short)
         return tuple(lines)
 
     def _iterate(self) -> Generator[Frame]:
-        time_base = self.info.time_base
-        last: int | None = None
+        time_base, step = self.info.time_base, _frame_ticks(self.info)
         ended = False
         for frame in self._decoder.frames(self._start):
             self._judge()
-            pts = self._time_stamp(frame, last)
-            last = pts
+            pts = self._clock.read(frame.pts if frame.pts is not None else frame.dts, step)
             if self._start is not None and pts * time_base < self._start:
                 continue
             if self._end is not None and pts * time_base >= self._end:
@@ -135,21 +134,6 @@ class VideoReader:
         self._judge(final=True)
         if not ended:
             self._short = self._ends_early()
-
-    def _time_stamp(self, frame: VideoFrame, last: int | None) -> int:
-        step = self._frame_ticks()
-        pts = frame.pts if frame.pts is not None else frame.dts
-        if pts is None:
-            pts = 0 if last is None else last + step
-            self._repaired += 1
-        elif last is not None and pts <= last:
-            pts = last + 1
-            self._repaired += 1
-        return pts
-
-    def _frame_ticks(self) -> int:
-        rate = self.info.average_rate
-        return max(1, round(1 / (rate * self.info.time_base))) if rate else 1
 
     def _carrier(self, frame: VideoFrame, pts: int) -> Frame:
         info = self.info
@@ -195,6 +179,10 @@ def _check_span(start: float | None, end: float | None) -> None:
         raise UsageError(f"--end ({end:g} s) must come after --start ({start or 0:g} s)")
 
 
-def _clock(seconds: float, info: VideoInfo) -> Fraction:
+def _frame_ticks(info: VideoInfo) -> int:
+    return max(1, round(1 / (info.average_rate * info.time_base))) if info.average_rate else 1
+
+
+def _moment(seconds: float, info: VideoInfo) -> Fraction:
     """A user's time on the stream's clock."""
     return Fraction(seconds) + Fraction(info.origin_seconds).limit_denominator(1_000_000)

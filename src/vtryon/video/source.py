@@ -28,6 +28,7 @@ can name any other file or address (yt-dlp GHSA-79w7-vh3h-8g4j and UX.md C3 #24)
 _PROTOCOL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:")
 _PATTERN = re.compile(r"%\d*[di]")
 _PICTURES = {b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"BM": "BMP", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif")
 _MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 
 
@@ -80,6 +81,8 @@ def open_source(path: Path, *, max_pixels: int = MAX_PIXELS) -> InputContainer:
         UsageError, MissingInputError, BadInputError: see :func:`check_input`; and for files that hold no video.
     """
     resolved = check_input(path)
+    if picture := _kind_of_picture(resolved):
+        raise BadInputError(f"{path}: this is a {picture} picture, not a video; name the video first, then the garment")
     options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS, "max_pixels": str(decoder_limit(max_pixels))}
     try:
         container = cast(InputContainer, av.open(str(resolved), "r", options=options, **_lenient_metadata()))
@@ -103,12 +106,20 @@ def _lenient_metadata() -> dict[str, Any]:
     return {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 
+def _kind_of_picture(path: Path) -> str | None:
+    """The name of a still picture's format: some of them open as a video of one frame."""
+    with path.open("rb") as file:
+        head = file.read(16)
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WebP"
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
+        return "HEIF"
+    return next((name for magic, name in _PICTURES.items() if head.startswith(magic)), None)
+
+
 def _what_is_wrong(path: Path) -> str:
     with path.open("rb") as file:
         head = file.read(64)
-    for magic, name in _PICTURES.items():
-        if head.startswith(magic):
-            return f"this is a {name} picture, not a video; the video comes first, then the garment"
     if head.lstrip(b"\xef\xbb\xbf").startswith(b"#EXTM3U"):
         return "playlists are not read; give the video file itself"
     if head[4:8] in _MP4_BOXES and not _has_index(path):
