@@ -165,7 +165,8 @@ class Person:
 
     ``pose`` smoothed landmarks; ``crop`` the smoothed window; ``matte`` (256, 192) float32, how much of each crop
     pixel is the person; ``labels`` (11, 256, 192) uint8, probability of each :class:`Label` times 255, on the crop;
-    ``yaw`` degrees, which way the *torso* faces; ``shot`` counts scene changes (state is reset when it changes).
+    ``yaw`` degrees, which way the *torso* faces; ``shot`` counts scene changes and people found anew (state is reset
+    when it changes).
     """
 
     pose: Pose

@@ -47,6 +47,9 @@ def analyse(
     A generator with bounded memory: it reads ``lookahead`` and a few more frames ahead, which makes smoothing centred
     and lets it bridge short gaps. ``labeller`` defaults to the one that needs no weights. ``on_stage`` is asked for a
     context around each ``"pose"`` and ``"labels"`` step and the light rest, ``"track"``.
+
+    Where several people are in the picture it is the largest that is found, and then kept. ``Person.shot`` starts anew
+    with every scene change and with everybody who is found after a loss: no state may be carried over it.
     """
     if lookahead < 0:
         raise ValueError(f"lookahead must not be negative, got {lookahead}")
@@ -161,5 +164,5 @@ def _label(
     on_crop = replace(pose, points=crop.to_crop(pose.points), depth=(pose.depth * scale).astype(np.float32))
     before = None if memory is None else memory.labels
     labels, after = labeller(picture_on(crop, frame.rgb), on_crop, steady.matte, before)
-    person = Person(pose, crop, steady.matte, labels, steady.yaw, slot.shot)
+    person = Person(pose, crop, steady.matte, labels, steady.yaw, shot=slot.body)
     return person, _Memory(slot.body, pose, steady.yaw, after)
