@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import media
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import media
 from vtryon.cli.app import app
 from vtryon.video import VideoReader
 
-START, END = 0.5, 1.0
-"""The man stands with his arms down, 12 frames."""
+START, END = 0.5, 0.75
+"""The man stands with his arms down, 6 frames."""
 
 # Boxes of the 480 x 640 picture: left, top, right, bottom.
-BELLY = (180, 320, 280, 370)
+BELLY = (225, 325, 285, 370)
 FACE = (205, 55, 255, 115)
-WALL = (350, 20, 395, 200)
+WALL = (370, 20, 398, 200)
 LEGS = (150, 450, 300, 640)
 
 
@@ -31,8 +33,10 @@ def dressed(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[d
     out, kept = folder / "out.mp4", folder / "person.vtp"
     result = CliRunner().invoke(
         app,
-        ["run", str(examples / "person.mp4"), str(examples / "tshirt_red.jpg"), "-o", str(out), "--json"]
-        + ["--start", str(START), "--end", str(END), "--crf", "8", "--preset", "ultrafast", "--save-person", str(kept)],
+        shlex.split(
+            f"run {examples}/person.mp4 {examples}/tshirt_red.jpg -o {out} --json --save-person {kept} "
+            f"--start {START} --end {END} --crf 8 --preset ultrafast"
+        ),
     )
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout), out, kept
@@ -51,9 +55,9 @@ def pictures(path: Path, **part: float) -> list[Any]:
 @pytest.mark.slow
 def test_the_shirt_is_red_and_the_rest_is_as_it_was(dressed: tuple[dict[str, Any], Path, Path], examples: Path) -> None:
     before, after = pictures(examples / "person.mp4", start=START, end=END), pictures(dressed[1])
-    assert len(before) == len(after) == 12
+    assert len(before) == len(after) == 6
     for old, new in zip(before, after, strict=True):
-        r, g, b = box(old, BELLY).mean(axis=(0, 1))
+        r, _, b = box(old, BELLY).mean(axis=(0, 1))
         assert b > r + 30  # it was blue
         red = box(new, BELLY)
         is_red = (red[..., 0] > red[..., 1] + 60) & (red[..., 0] > red[..., 2] + 60)
@@ -66,7 +70,7 @@ def test_the_shirt_is_red_and_the_rest_is_as_it_was(dressed: tuple[dict[str, Any
 @pytest.mark.slow
 def test_time_and_sound_are_as_they_were(dressed: tuple[dict[str, Any], Path, Path], examples: Path) -> None:
     record, out, _ = dressed
-    assert (record["frames"], record["frames_without_person"], record["audio"]) == (12, 0, "copied")
+    assert (record["frames"], record["frames_without_person"], record["audio"]) == (6, 0, "copied")
     source = examples / "person.mp4"
     times = [t - Fraction(START) for t, _ in media.packets(source, "video") if START <= t < END]
     assert sorted(t for t, _ in media.packets(out, "video")) == sorted(times)
@@ -84,23 +88,17 @@ def test_the_next_garment_needs_no_new_analysis(
     def not_again(*_: Any, **__: Any) -> None:
         raise AssertionError("the person was analysed again")
 
-    monkeypatch.setattr("vtryon.person.analyse.analyse", not_again)
+    monkeypatch.setattr(sys.modules["vtryon.person.analyse"], "analyse", not_again)
     out = tmp_path / "green.mp4"
     result = CliRunner().invoke(
         app,
-        [
-            "run",
-            str(examples / "person.mp4"),
-            str(examples / "tshirt_green.jpg"),
-            "-o",
-            str(out),
-            "--preset",
-            "ultrafast",
-        ]
-        + ["--start", str(START), "--end", str(END), "--person", str(dressed[2])],
+        shlex.split(
+            f"run {examples}/person.mp4 {examples}/tshirt_green.jpg -o {out} --person {dressed[2]} "
+            f"--start {START} --end {END} --preset ultrafast"
+        ),
     )
     assert result.exit_code == 0, result.output
-    r, g, b = box(pictures(out)[6], BELLY).mean(axis=(0, 1))
+    r, g, b = box(pictures(out)[3], BELLY).mean(axis=(0, 1))
     assert g > r
     assert g > b
 

@@ -11,14 +11,14 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
-import fakes
-import media
 import pytest
 import typer
-from conftest import ROOT
 from typer.testing import CliRunner
 
+import fakes
+import media
 import vtryon
+from conftest import ROOT
 from vtryon.cli.app import app
 
 README = (ROOT / "README.md").read_text()
