@@ -151,12 +151,14 @@ class Crop:
     def to_crop(self, points: Array, size: tuple[int, int] = CROP_SIZE) -> Array:
         """Frame points (..., 2) to points of the crop grid of ``size`` = (height, width)."""
         m = self.matrix(size)
-        return (np.asarray(points) @ m[:, :2].T + m[:, 2]).astype(np.float32)
+        mapped: Array = np.asarray(points) @ m[:, :2].T + m[:, 2]
+        return mapped.astype(np.float32)
 
     def to_frame(self, points: Array, size: tuple[int, int] = CROP_SIZE) -> Array:
         """The inverse of :meth:`to_crop`."""
         m = self.matrix(size)
-        return ((np.asarray(points) - m[:, 2]) / np.diag(m[:, :2])).astype(np.float32)
+        mapped: Array = (np.asarray(points) - m[:, 2]) / np.diag(m[:, :2])
+        return mapped.astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,8 +184,8 @@ class Person:
 
     def probability(self, *which: Label) -> Array:
         """(256, 192) float32: probability that a crop pixel shows one of these labels."""
-        total = self.labels[list(which)].astype(np.float32).sum(axis=0) / 255.0
-        return np.minimum(total, 1.0).astype(np.float32)
+        total: Array = self.labels[list(which)].astype(np.float32).sum(axis=0) / np.float32(255)
+        return np.minimum(total, np.float32(1))
 
     def __repr__(self) -> str:
         return f"Person(crop={self.crop}, yaw={self.yaw:.0f}, shot={self.shot}, {self.pose!r})"
