@@ -130,3 +130,14 @@ def test_warp_shows_the_cloth_alone(examples: Path, tmp_path: Path) -> None:
     reds = [((part[..., 0] > part[..., 1] + 60) & (part[..., 0] > part[..., 2] + 60)).mean() for part in (cloth, both)]
     assert min(reds) > 0.08
     assert (np.abs(person - both).max(axis=-1) > 60).mean() > 0.08
+
+
+@pytest.mark.slow
+def test_a_device_that_is_not_there(examples: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    words = f"run {examples}/person.mp4 {examples}/tshirt_red.jpg -o {out} --end 0.2 --device"
+    for device, code in (("cuda:99", 69), ("toaster", 2)):
+        result = CliRunner().invoke(app, [*shlex.split(words), device])
+        assert result.exit_code == code
+        assert f"--device {device}" in result.stderr
+    assert list(tmp_path.iterdir()) == []
