@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import bodies
-from vtryon.person.crop import OUTSIDE, Framing, follow, framing, matte_on, picture_on, warp, window
+from vtryon.person.crop import OUTSIDE, Framing, follow, framing, matte_on, picture_on, steady_matte, warp, window
+from vtryon.person.pose import Observation
 from vtryon.types import Crop
 
 SHAPE = (1080, 1080)
+BOX = (0, 0, 192, 256)
 
 
 def crop_of(at: np.ndarray, shape: tuple[int, int] = SHAPE) -> Crop:
@@ -98,3 +102,20 @@ def test_outside_the_frame_is_grey_and_nobody() -> None:
     assert matte.dtype == np.float32
     assert matte[0, 0] == 0
     assert matte.max() == 1
+
+
+def test_matte_of_a_still_person_is_averaged_and_a_moving_edge_stays_on_time() -> None:
+    rng = np.random.default_rng(0)
+    crop = Crop(0, 0, 256)
+
+    def edge(x: float) -> Observation:
+        ramp = np.clip(128 + 32 * (x - np.arange(192)), 0, 255)
+        noisy = ramp + rng.normal(0, 10, (256, 192))
+        return replace(bodies.observation(bodies.points()), matte=np.clip(noisy, 0, 255).astype(np.uint8), window=BOX)
+
+    still = [edge(90.0) for _ in range(9)]
+    before, after = matte_on(crop, still[4]), steady_matte(crop, still, 4)
+    assert after[:, 86:94].std(axis=0).mean() < 0.6 * before[:, 86:94].std(axis=0).mean()
+    moving = [edge(60.0 + 6 * i) for i in range(9)]
+    found = steady_matte(crop, moving, 4).mean(axis=0)
+    assert np.interp(-0.5, -found, np.arange(192)) == pytest.approx(84, abs=0.3)

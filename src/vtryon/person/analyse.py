@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from vtryon.person.crop import Framing, framing, matte_box, matte_on, picture_on, window
+from vtryon.person.crop import Framing, framing, matte_box, picture_on, steady_matte, window
 from vtryon.person.crop import follow as follow_framing
 from vtryon.person.pose import Landmarker
 from vtryon.person.regions import label_regions
@@ -153,7 +153,7 @@ def _steady(stretch: Sequence[Slot], centre: int, memory: _Memory | None) -> _St
     framings = [(s.framing, w) for (s, _), w in zip(pairs, near, strict=True) if s.framing is not None]
     crop = window([f for f, _ in framings], np.array([w for _, w in framings]))
     yaw = torso_yaw([heading(o.world) for o in seen], near, None if memory is None else memory.yaw)
-    return _Steady(pose, crop, matte_on(crop, middle), yaw)
+    return _Steady(pose, crop, steady_matte(crop, seen, place), yaw)
 
 
 def _label(

@@ -27,6 +27,9 @@ _PLAY_PLACE = 0.04  # of the body size
 _PLAY_SIZE = 0.05  # in log units
 _PLAY_REACH = 0.08  # of the body size
 _RELAX = 3.0  # seconds in which an unused reach shrinks by 1/e
+_LEAST = 1.2  # body sizes: least height, for people who are almost out of the frame
+_FRAMES = 3  # the matte is averaged over so many to each side
+_ALIKE = 0.25  # difference of mattes at which a neighbour's weight has fallen to 1/e
 _ARMS_HEAD = (0, 7, 8, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24)
 
 
@@ -89,7 +92,7 @@ def window(held: Sequence[Framing], weights: Array) -> Crop:
     reach = sum(k * f.reach for k, f in zip(w, held, strict=True)) * size
     left, up, right, down = (float(v) for v in np.asarray(reach) * (1 + MARGIN * np.array([2, 1, 2, 1])))
     x, y = (float(v) for v in np.asarray(anchor))
-    height = max(up + down, (left + right) * CROP_SIZE[0] / CROP_SIZE[1])
+    height = max(up + down, (left + right) * CROP_SIZE[0] / CROP_SIZE[1], _LEAST * size)
     width = height * CROP_SIZE[1] / CROP_SIZE[0]
     return Crop(x + (right - left - width) / 2, y + (down - up - height) / 2, height)
 
@@ -118,6 +121,24 @@ def matte_on(crop: Crop, seen: Observation, size: tuple[int, int] = (256, 192)) 
     rows, cols = seen.matte.shape
     to_frame = np.array([[w / cols, 0, left], [0, h / rows, top], [0, 0, 1]])
     return warp(seen.matte, crop.matrix(size) @ to_frame, size).astype(np.float32) / np.float32(255)
+
+
+def steady_matte(crop: Crop, seen: Sequence[Observation], centre: int) -> Array:
+    """(256, 192) float32 matte of ``seen[centre]``, freed from flicker with the frames around it.
+
+    Bilateral in time: a neighbour counts at a pixel as far as it says nearly the same there. The outline of a still
+    person is averaged; where it moves, the frames before and after weigh the same and it stays where it is.
+    """
+    here = matte_on(crop, seen[centre])
+    total, weight = here.copy(), np.ones_like(here)
+    for i in range(max(0, centre - _FRAMES), min(len(seen), centre + _FRAMES + 1)):
+        if i != centre:
+            other = matte_on(crop, seen[i])
+            alike = cv2.exp(-(((other - here) / _ALIKE) ** 2))
+            total += alike * other
+            weight += alike
+    out: Array = total / weight
+    return out
 
 
 def warp(image: Array, matrix: Array, size: tuple[int, int], border: tuple[int, int, int] = (0, 0, 0)) -> Array:
