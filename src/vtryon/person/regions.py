@@ -130,6 +130,9 @@ class _Body:
         neck = self.near(self.mouth, self.neck + 0.1 * size * down, 0.18, 0.08) * (1.0 if self.front else 0.5)
         mane = self.near(self.ears, self.neck + 0.3 * size * down, 0.42, 0.2)
         (left, left_hand), (right, right_hand) = self.arm(11, 13, 15, 19), self.arm(12, 14, 16, 20)
+        if not self.front:  # what arms do before the trunk is hidden by it
+            before = 1 - 0.9 * self.near(self.neck, self.hips, 0.22, 0.08)
+            left, left_hand, right, right_hand = (part * before for part in (left, left_hand, right, right_hand))
         hands = np.maximum(left_hand, right_hand)
         depth = self.beyond(self.neck)
         above = _step(-self.beyond(self.mouth) - 0.05, 0.08)  # no collar reaches over the mouth
