@@ -80,6 +80,15 @@ def test_quiet_says_nothing() -> None:
     assert files() == {"person.vtryon.mp4"}
 
 
+def test_verbose_says_what_was_read() -> None:
+    result = vtryon_("run", "person.mp4", "shirt.png", "-v")
+    assert result.exit_code == 0
+    assert result.stderr.splitlines() == [
+        "vtryon: person.mp4: h264 yuv420p, 96 x 64, sound aac",
+        "vtryon: shirt.png: short-sleeve, 32 x 32",
+    ]
+
+
 def test_output_that_exists_is_refused_kept_or_replaced() -> None:
     out = Path("out.mp4")
     out.write_bytes(b"precious")

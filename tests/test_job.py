@@ -119,6 +119,7 @@ def test_a_kept_analysis_is_not_overwritten_unasked(clip: Path, shirt: Path, tmp
     kept.write_bytes(b"precious")
     with pytest.raises(vtryon.CannotCreateError, match=r"person\.vtp exists"):
         run(RunOptions(clip, shirt, tmp_path / "a.mp4", save_person=kept))
+    run(RunOptions(clip, shirt, tmp_path / "a.mp4", save_person=kept, if_exists=IfExists.SKIP))
     assert kept.read_bytes() == b"precious"
     run(RunOptions(clip, shirt, tmp_path / "a.mp4", save_person=kept, if_exists=IfExists.REPLACE))
     assert kept.read_bytes() != b"precious"

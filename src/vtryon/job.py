@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,10 +14,13 @@ import numpy as np
 
 from vtryon.errors import BadInputError, UsageError
 from vtryon.outputs import PICTURES, IfExists, wanted
+from vtryon.person import clip_key, load_people, save_people
 from vtryon.pipeline import TryOnFrame, TryOnOptions, try_on
 from vtryon.progress import Progress, Report, silent
 from vtryon.types import Array, Frame, Garment, Person
 from vtryon.video import MAX_PIXELS, EncodeOptions, VideoInfo, VideoReader, VideoWriter, default_codec
+
+log = logging.getLogger(__name__)
 
 RUN_UP = 0.25
 """Seconds of video before a single moment that are worked through too, so that it looks as in the whole video."""
@@ -98,7 +102,7 @@ def run(options: RunOptions, *, progress: Report = silent) -> RunResult:
     """
     if not _wanted(options):
         return RunResult(options.output, skipped=True)
-    _check_save(options)
+    analysis = _analysis_to_keep(options)
     began = time.perf_counter()
     with ExitStack() as stack:
         reader = stack.enter_context(open_reader(options))
@@ -106,7 +110,11 @@ def run(options: RunOptions, *, progress: Report = silent) -> RunResult:
         garment, back = garments(options, progress)
         tally = Tally(options.person, progress, reader.frames_estimate)
         shown = tally.count(dress(reader, garment, back, options, _saved_people(options)))
-        _keep_people(options, _written(shown, writer, options.compare))
+        people = _written(shown, writer, options.compare)
+        if analysis is None:
+            deque(people, maxlen=0)
+        else:
+            save_people(analysis, people, key=_clip_key(options))
         report = writer.close()
     return replace(
         result_of(options.output, tally, began),
@@ -145,14 +153,14 @@ def _wanted(options: Options, suffixes: Sequence[str] | None = None) -> bool:
     return wanted(options.output, inputs=options.inputs, if_exists=options.if_exists, suffixes=suffixes)
 
 
-def _check_save(options: RunOptions) -> None:
-    """The kept analysis is an output too, and the same policy holds for it."""
+def _analysis_to_keep(options: RunOptions) -> Path | None:
+    """Where the analysis goes, if anywhere: it is an output too, and the same policy holds for it."""
     path = options.save_person
     if path is None:
-        return
+        return None
     if path.absolute() == options.output.absolute():
         raise UsageError(f"{path} is named both for the video and for --save-person; give one another name")
-    wanted(path, inputs=options.inputs, if_exists=options.if_exists)
+    return path if wanted(path, inputs=options.inputs, if_exists=options.if_exists) else None
 
 
 def garments(options: Options, progress: Report) -> tuple[Garment, Garment | None]:
@@ -160,7 +168,9 @@ def garments(options: Options, progress: Report) -> tuple[Garment, Garment | Non
     from vtryon.garment import load_garment
 
     progress(Progress("cutting out the garment"))
-    return load_garment(options.garment), load_garment(options.back) if options.back is not None else None
+    front = load_garment(options.garment)
+    log.info("%s: %s, %d x %d", options.garment, front.kind, front.alpha.shape[1], front.alpha.shape[0])
+    return front, load_garment(options.back) if options.back is not None else None
 
 
 def _open_writer(options: RunOptions, source: VideoInfo) -> VideoWriter:
@@ -185,12 +195,17 @@ def notes(*of: Garment | None) -> tuple[str, ...]:
 
 def open_reader(options: Options, start: float | None = None, end: float | None = None) -> VideoReader:
     """The person's video, over the times asked for (those of the options where none are given here)."""
-    return VideoReader(
+    reader = VideoReader(
         options.person,
         start=options.start if start is None else start,
         end=options.end if end is None else end,
         max_pixels=options.max_pixels,
     )
+    info = reader.info
+    log.info(
+        "%s: %s %s, %d x %d, sound %s", info.path, info.codec, info.pix_fmt, info.width, info.height, info.audio_codec
+    )
+    return reader
 
 
 def dress(
@@ -241,24 +256,10 @@ def _written(shown: Iterable[TryOnFrame], writer: VideoWriter, compare: bool) ->
 def _saved_people(options: RunOptions) -> Iterator[Person | None] | None:
     if options.saved_person is None:
         return None
-    from vtryon.person import load_people
-
     return load_people(options.saved_person, key=_clip_key(options))
 
 
-def _keep_people(options: RunOptions, people: Iterator[Person | None]) -> None:
-    """Work through the video; who was seen is written down on the way where that was asked for."""
-    if options.save_person is None:
-        deque(people, maxlen=0)
-        return
-    from vtryon.person import save_people
-
-    save_people(options.save_person, people, key=_clip_key(options))
-
-
 def _clip_key(options: RunOptions) -> str:
-    from vtryon.person import clip_key
-
     return clip_key(options.person, options.start, options.end)
 
 

@@ -142,7 +142,7 @@ def _configure_logging(verbose: int) -> None:
     logger.setLevel(level)
     logger.handlers.clear()
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("vtryon: %(name)s: %(message)s"))
+    handler.setFormatter(logging.Formatter("vtryon: %(message)s"))
     logger.addHandler(handler)
     logger.propagate = False
 
