@@ -105,6 +105,15 @@ def test_output_that_exists_is_refused_kept_or_replaced() -> None:
     assert files() == {"out.mp4"}
 
 
+@pytest.mark.parametrize("name", ["p\u00e9rson \u8863.mp4", "a:b.mkv", "-dash.mp4", "UPPER.MP4", "file:x.mp4"])
+def test_names_are_names_and_nothing_else(name: str) -> None:
+    Path("person.mp4").rename(f"in{name}")
+    result = vtryon_("run", "-o", name, "--", f"in{name}", "shirt.png")
+    assert result.exit_code == 0, result.output
+    assert files() == {name, f"in{name}"}
+    assert probe(Path(name)).frames_estimate == 12
+
+
 def test_yes_and_no_contradict() -> None:
     assert vtryon_("run", "person.mp4", "shirt.png", "-y", "-n").exit_code == 2
 
@@ -138,6 +147,7 @@ def test_output_that_is_a_folder_or_in_none() -> None:
         (("concat:person.mp4|person.mp4", "shirt.png"), 2, "concat:"),
         (("img%d.png", "shirt.png"), 2, "img%d.png"),
         (("person.mp4", "shirt.png", "-o", "out.avi"), 2, "out.avi"),
+        (("person.mp4", "shirt.png", "-o", "out%d.mp4"), 2, "out%d.mp4"),
         (("person.mp4", "shirt.png", "-o", "out.webm", "--codec", "h264"), 2, ".webm"),
         (("person.mp4", "shirt.png", "--crf", "60"), 2, "crf"),
         (("person.mp4", "shirt.png", "--preset", "hasty"), 2, "hasty"),

@@ -153,6 +153,13 @@ def test_read_only_folder(folder: Path) -> None:
     assert left(folder) == []
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc on this system")
+def test_folder_that_takes_no_files(folder: Path) -> None:
+    code, _, err = finish(folder, *RUN, "-o", "/proc/out.mp4")
+    assert code == 73
+    assert re.fullmatch(r"vtryon: error: /proc/out\.mp4: .*\n", err)
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read everything")
 def test_unreadable_video(folder: Path) -> None:
     (folder / "in/person.mp4").chmod(0)
