@@ -35,7 +35,7 @@ _REST = 0.045
 
 Of .01 to .07 this is where, on the rendered clips, the error's change from frame to frame is least for limbs at rest
 (.53 px of 640, raw 1.5) and the error of fast ones has stopped falling."""
-_PLAY = 0.004  # of the body size
+_PLAY = 0.008  # of the body size: halves the steps of still landmarks and leaves the error of moving ones as it is
 _SPAN = 5.0  # frames: standard deviation of the window in time
 
 
@@ -147,7 +147,7 @@ def smooth(times: Array, seen: Sequence[Observation], centre: int, own_weight: f
 
 
 def rest(pose: Pose, last: Pose | None) -> Pose:
-    """``pose`` with landmarks that stay exactly where they were in ``last`` until they leave a play of under a pixel.
+    """``pose`` with landmarks that stay exactly where they were in ``last`` until they leave a play of about a pixel.
 
     What the centred window cannot average away is a slow wander; no garment should float with it.
     """
