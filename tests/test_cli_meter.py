@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vtryon.cli.meter import PLAIN_INTERVAL, PlainMeter, clock_time
+from vtryon.cli.meter import PLAIN_INTERVAL, PlainMeter, clock_time, speed
 from vtryon.progress import Progress
 
 
@@ -62,3 +62,10 @@ def test_loading_models_does_not_count() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (59.6, "1:00"), (754, "12:34"), (3723, "1:02:03")])
 def test_clock_time(seconds: float, text: str) -> None:
     assert clock_time(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("fps", "text"), [(24.04, "24.0 fps"), (1.0, "1.0 fps"), (0.32, "3.1 s/frame"), (0, "0.0 fps")]
+)
+def test_speed(fps: float, text: str) -> None:
+    assert speed(fps) == text

@@ -305,7 +305,7 @@ def result_of(output: Path, tally: Tally, began: float) -> RunResult:
         output=output,
         frames=tally.frames,
         seconds=round(seconds, 3),
-        fps=round(tally.frames / seconds, 2),
+        fps=round(tally.frames / seconds, 3),
         bytes=output.stat().st_size,
         frames_without_person=tally.without_person,
     )

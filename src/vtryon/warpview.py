@@ -21,7 +21,7 @@ from vtryon.sheet import contact_sheet, on_grey, over, with_lines, with_points, 
 from vtryon.types import Array, Frame, Garment
 from vtryon.video import CONTAINERS, EncodeOptions, VideoWriter, default_codec
 
-KEYPOINT_COLOUR = (255, 0, 160)
+KEYPOINT_COLOUR = (0, 230, 255)
 GRID_COLOUR = (0, 200, 0)
 
 

@@ -88,7 +88,7 @@ class PlainMeter:
         of = f"/{at.total}" if at.total is not None else ""
         left = self._pace.left(at)
         eta = "" if left is None else f", {clock_time(left)} left"
-        return f"{at.stage}: {at.done}{of} frames, {self._pace.rate(at.done):.1f} fps{eta}"
+        return f"{at.stage}: {at.done}{of} frames, {speed(self._pace.rate(at.done))}{eta}"
 
     def close(self) -> None:
         pass
@@ -113,7 +113,7 @@ class BarMeter:
             completed=at.done,
             total=at.total,
             frames=f"{at.done}{of} frames" if at.done else "",
-            rate=f"{self._pace.rate(at.done):.1f} fps" if at.done else "",
+            rate=speed(self._pace.rate(at.done)) if at.done else "",
             eta="" if left is None else f"{clock_time(left)} left",
         )
 
@@ -139,6 +139,11 @@ class BarMeter:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+def speed(fps: float) -> str:
+    """3.5 fps; where one frame takes longer than a second, 2.9 s/frame."""
+    return f"{fps:.1f} fps" if fps >= 1 or fps == 0 else f"{1 / fps:.1f} s/frame"
 
 
 def clock_time(seconds: float) -> str:

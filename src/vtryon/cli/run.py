@@ -9,6 +9,7 @@ import typer
 
 from vtryon.cli import params
 from vtryon.cli.files import default_output, plain, policy, readable_garment
+from vtryon.cli.meter import speed
 from vtryon.cli.terminal import Terminal, reporting
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def show(terminal: Terminal, result: RunResult, *, as_json: bool) -> None:
 
 def describe(result: RunResult) -> str:
     """One line: where, how much, how long, and what to know."""
-    parts = [f"{result.frames} frames in {result.seconds:.1f} s ({result.fps:.1f} fps)"]
+    parts = [f"{result.frames} frames in {result.seconds:.1f} s ({speed(result.fps)})"]
     if result.audio is not None:
         parts.append(f"sound {result.audio}")
     if result.frames_without_person:
