@@ -130,11 +130,11 @@ def show(terminal: Terminal, result: RunResult, *, as_json: bool) -> None:
 
 def describe(result: RunResult) -> str:
     """One line: where, how much, how long, and what to know."""
-    parts = [f"{result.frames} frames in {result.seconds:.1f} s ({speed(result.fps)})"]
+    parts = [f"{result.frames} frame{'s' * (result.frames != 1)} in {result.seconds:.1f} s ({speed(result.fps)})"]
     if result.audio is not None:
         parts.append(f"sound {result.audio}")
     if result.frames_without_person:
         parts.append(f"no person in {result.frames_without_person}")
     if result.warnings:
-        parts.append(f"{len(result.warnings)} warning{'s' * (len(result.warnings) > 1)}")
+        parts.append(f"{len(result.warnings)} warning{'s' * (len(result.warnings) != 1)}")
     return f"{result.output}: {', '.join(parts)}"
