@@ -1,0 +1,137 @@
+"""Frames in, dressed frames out: a generator with constant memory, however long the video."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vtryon.types import Array, Frame, Garment, Person
+
+if TYPE_CHECKING:
+    from vtryon.person.analyse import Labeller, Stage
+    from vtryon.warp.lattice import Warp
+    from vtryon.warp.sampler import Texture
+
+
+@dataclass(frozen=True)
+class TryOnOptions:
+    """How the garment is put on.
+
+    ``fit`` slim | regular | loose: how wide it sits; ``length`` 0.5 to 2: its length below the armpits, relative to
+    its own; ``warp`` auto | anchored | placed: what lays it on the body; ``device`` auto | cpu | cuda:N | mps;
+    ``lookahead`` frames read ahead for smoothing.
+    """
+
+    fit: str = "regular"
+    length: float = 1.0
+    warp: str = "auto"
+    device: str = "auto"
+    lookahead: int = 8
+
+    def __post_init__(self) -> None:
+        if self.fit not in ("slim", "regular", "loose"):
+            raise ValueError(f"fit must be slim, regular or loose, got {self.fit!r}")
+        if not 0.5 <= self.length <= 2.0:
+            raise ValueError(f"length must be between 0.5 and 2, got {self.length}")
+
+
+@dataclass(frozen=True, eq=False)
+class TryOnFrame:
+    """One dressed frame: ``frame`` the result, ``source`` the frame it was made from, ``person`` None where nobody was
+    found (the frame is then the source, untouched), ``warp`` where the garment lies, ``texture`` what was sampled."""
+
+    frame: Frame
+    source: Frame
+    person: Person | None
+    warp: Warp | None = None
+    texture: Texture | None = None
+
+    @property
+    def warped(self) -> tuple[Array, Array] | None:
+        """The warped garment alone over the whole frame: rgb (H, W, 3) uint8 and alpha (H, W) float32. Computed when
+        asked for."""
+        if self.warp is None or self.texture is None:
+            return None
+        from vtryon.warp.sampler import flatten
+
+        h, w = self.source.rgb.shape[:2]
+        rgb, alpha = flatten(self.warp, self.texture, (0.0, 0.0, float(w), float(h)), (h, w))
+        return (np.clip(rgb * 255.0 + 0.5, 0, 255)).astype(np.uint8), alpha
+
+
+def try_on(
+    frames: Iterable[Frame],
+    garment: Garment | None,
+    *,
+    back: Garment | None = None,
+    options: TryOnOptions = TryOnOptions(),
+    people: Iterable[Person | None] | None = None,
+    labeller: Labeller | None = None,
+    on_stage: Stage | None = None,
+) -> Iterator[TryOnFrame]:
+    """Dress the person of a video.
+
+    Yields one :class:`TryOnFrame` for every frame, in order. ``garment`` None gives every frame back unchanged (the
+    identity composition). ``back`` is a picture of the garment from behind. ``people`` is a saved analysis of the same
+    frames, one entry each, and replaces it. ``on_stage`` is asked for a context around each step, for timing.
+    """
+    from vtryon.person.analyse import analyse
+
+    if garment is None:
+        for frame in frames:
+            yield TryOnFrame(frame, frame, None)
+        return
+    if people is not None:
+        pairs: Iterator[tuple[Frame, Person | None]] = iter(zip(frames, people, strict=True))
+    else:
+        pairs = analyse(frames, labeller=labeller, lookahead=options.lookahead, on_stage=on_stage)
+    yield from _dress(pairs, garment, back, options, on_stage)
+
+
+def _dress(
+    pairs: Iterator[tuple[Frame, Person | None]],
+    garment: Garment,
+    back: Garment | None,
+    options: TryOnOptions,
+    on_stage: Stage | None,
+) -> Iterator[TryOnFrame]:
+    from vtryon.device import choose
+    from vtryon.render.compose import Composer, RenderState
+    from vtryon.warp import FitOptions, Texture, fitter
+
+    stage = on_stage or (lambda _name: nullcontext())
+    device = choose(options.device).device
+    composer = Composer()
+    fit = fitter(options.warp, FitOptions(options.fit, options.length))
+    textures: tuple[Texture, Texture | None] | None = None
+    fit_state: Any = None
+    render_state: RenderState | None = None
+    for frame, person in pairs:
+        if person is None:
+            fit_state = render_state = None
+            yield TryOnFrame(frame, frame, None)
+            continue
+        with stage("warp"):
+            warp, fit_state = fit(person, garment, state=fit_state)
+            if textures is None:
+                scale = 1.4 * _scale(warp)
+                textures = (
+                    Texture.of(garment, scale, device),
+                    (Texture.of(back, scale, device) if back is not None else None),
+                )
+        with stage("render"):
+            rgb, render_state = composer(frame.rgb, person, warp, *textures, render_state)
+        yield TryOnFrame(replace(frame, rgb=rgb), frame, person, warp, textures[0])
+
+
+def _scale(warp: Warp) -> float:
+    """Picture px per garment px of the first frame's torso: what size of texture suits the video."""
+    from vtryon.types import Part
+
+    torso = warp[Part.TORSO]
+    long = [float(np.linalg.norm(p[-1].mean(0) - p[0].mean(0))) for p in (torso.points, torso.lattice)]
+    return long[0] / max(long[1], 1e-6)

@@ -1,0 +1,264 @@
+"""The composition: the new garment laid between the person's own pixels, by geometry alone (issue 3).
+
+    result = w * garment * shading + (1 - w) * p                (eq. (5) as METHOD.md reads it)
+
+p is the person with the old garment taken away: where it went, skin, trousers or background are continued from what
+is seen of them. A trained renderer replaces ``reveal`` and ``shading``; order of layers, full-resolution sampling and
+the untouched rest stay.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+from vtryon.person.crop import picture_on
+from vtryon.render.filters import GuidedUpsampler, apply_coefficients, fill_in, smoothstep
+from vtryon.render.flow import SourceFlow
+from vtryon.render.regions import Regions, regions
+from vtryon.render.shading import ShadingState, shading
+from vtryon.types import CROP_SIZE, Array, Crop, Label, Part, Person
+from vtryon.warp.lattice import Warp
+from vtryon.warp.sampler import Layer, Texture, layers
+
+
+@dataclass(frozen=True, eq=False)
+class RenderState:
+    """What the composition remembers: the last crop picture and where it lay, the steadied planes (h, w, C) on it,
+    and the slow light of the scene. Reset when ``shot`` changes."""
+
+    shot: int
+    crop: Crop
+    picture: Array
+    planes: Array
+    light: ShadingState
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """A rectangle of whole frame pixels."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.bottom - self.top, self.right - self.left
+
+    @property
+    def edges(self) -> tuple[float, float, float, float]:
+        return float(self.left), float(self.top), float(self.right), float(self.bottom)
+
+    def of(self, picture: Array) -> Array:
+        return picture[self.top : self.bottom, self.left : self.right]
+
+
+class Composer:
+    """Puts a warped garment on a frame. Holds no state of its own beyond the flow engine; state goes in and out."""
+
+    def __init__(self) -> None:
+        self._flow = SourceFlow()
+
+    def __call__(
+        self,
+        rgb: Array,
+        person: Person,
+        warp: Warp,
+        texture: Texture,
+        back: Texture | None,
+        state: RenderState | None,
+    ) -> tuple[Array, RenderState]:
+        """Dress ``person`` in the frame ``rgb`` (H, W, 3) uint8.
+
+        Returns a new picture of the same size, identical to ``rgb`` outside the edited region, and the state for the
+        next frame.
+        """
+        picture = picture_on(person.crop, rgb)
+        if state is not None and state.shot != person.shot:
+            state = None
+        where = regions(person)
+        light, trust, light_state = shading(picture, where.worn, rgb, state.light if state else None)
+        planes = np.stack([where.worn, where.front, where.left_arm, where.right_arm, light], -1)
+        planes = self._steadied(planes, picture, person.crop, state)
+        with torch.inference_mode():
+            small = layers(warp, texture, _crop_window(person.crop), CROP_SIZE, back)
+            covered = _coverage(small)
+            snap = _snapped(small, planes[..., 0], where)
+            covered = np.maximum(covered, snap.max(-1) * planes[..., 0])
+            fill, gone = reveal(picture, person, where, planes[..., 0], covered)
+            window = _edited(rgb, person.crop, warp, np.maximum(gone, covered))
+            if window is None:
+                return rgb.copy(), RenderState(person.shot, person.crop, picture, planes, light_state)
+            sharp = layers(warp, texture, window.edges, window.size, back)
+            result = self._compose(window.of(rgb), window, person, picture, planes, trust, fill, gone, snap, sharp)
+        out = rgb.copy()
+        out[window.top : window.bottom, window.left : window.right] = result
+        return out, RenderState(person.shot, person.crop, picture, planes, light_state)
+
+    def _steadied(self, planes: Array, picture: Array, crop: Crop, state: RenderState | None) -> Array:
+        """Mix in the previous planes moved by the source's flow, where source and flow agree."""
+        if state is None or abs(math.log(state.crop.height / crop.height)) > 0.2:
+            return planes
+        flow = self._flow(state.picture, picture)
+        share = 0.65 * flow.valid[..., None]
+        return np.asarray(planes + share * (flow.carry(state.planes) - planes), np.float32)
+
+    def _compose(
+        self,
+        source: Array,
+        window: Window,
+        person: Person,
+        picture: Array,
+        planes: Array,
+        trust: Array,
+        fill: Array,
+        gone: Array,
+        snap: Array,
+        sharp: list[Layer],
+    ) -> Array:
+        full = source.astype(np.float32) / 255.0
+        guide = GuidedUpsampler(picture.astype(np.float32) / 255.0)
+
+        def fine(mask: Array) -> Array:
+            mask = apply_coefficients(_enlarged(guide.coefficients(mask), person.crop, window), full)
+            return smoothstep(0.2, 0.8, mask)  # a label is a decision; half a hand is not
+
+        out = full.copy()
+        old = _enlarged(gone, person.crop, window)[..., None]
+        old = np.maximum(old, (fine(gone) * (old[..., 0] > 0.02))[..., None]) if gone.max() > 0.02 else old
+        out += old * (_enlarged(fill, person.crop, window) - out)
+        light = _enlarged(planes[..., 4], person.crop, window)
+        front, left, right = (fine(planes[..., i]) for i in (1, 2, 3))
+        cloth = fine(planes[..., 0])
+        for layer in sharp:
+            before = front
+            if layer.part != Part.LEFT_SLEEVE:
+                before = np.maximum(before, left)
+            if layer.part != Part.RIGHT_SLEEVE:
+                before = np.maximum(before, right)
+            alpha = layer.alpha.cpu().numpy()
+            alpha = np.maximum(alpha, cloth * _enlarged(snap[..., layer.part - 1], person.crop, window))
+            alpha = (alpha * (1.0 - before))[..., None]
+            shade = light * _round(layer, 1.0 - _enlarged(trust, person.crop, window))
+            colour = np.clip(layer.rgb.cpu().numpy().transpose(1, 2, 0) * shade[..., None], 0.0, 1.0)
+            out += alpha * (colour - out)
+        return np.asarray(np.clip(out * 255.0 + 0.5, 0, 255), np.uint8)
+
+
+def _round(layer: Layer, doubt: Array) -> Array:
+    """A torso darkens towards its sides; only used where the old garment tells nothing about the light."""
+    across = layer.across.cpu().numpy()
+    return np.asarray(1.0 - doubt * 0.22 * np.abs(across) ** 3)
+
+
+def _enlarged(planes: Array, crop: Crop, window: Window) -> Array:
+    """Planes (256, 192[, C <= 4]) of the crop grid over a window of the frame, bilinear."""
+    sx, sy = CROP_SIZE[1] / crop.width, CROP_SIZE[0] / crop.height
+    matrix = np.array(
+        [
+            [sx, 0.0, sx * (window.left + 0.5 - crop.left) - 0.5],
+            [0.0, sy, sy * (window.top + 0.5 - crop.top) - 0.5],
+        ]
+    )
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    size = window.size[::-1]
+    return np.asarray(cv2.warpAffine(planes, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE))
+
+
+def _crop_window(crop: Crop) -> tuple[float, float, float, float]:
+    return crop.left, crop.top, crop.left + crop.width, crop.top + crop.height
+
+
+def _coverage(parts: list[Layer]) -> Array:
+    open_ = torch.ones_like(parts[0].alpha)
+    for layer in parts:
+        open_ = open_ * (1.0 - layer.alpha)
+    return np.asarray((1.0 - open_).cpu().numpy(), np.float32)
+
+
+def _snapped(parts: list[Layer], worn: Array, where: Regions) -> Array:
+    """(h, w, 3): where each part (torso, left, right sleeve) is continued over the old garment's edge.
+
+    Where the old outline lies just outside the new one, the new cloth takes it over: its colours go on past its
+    outline, and a natural edge stays where it is instead of a sliver of guessed skin or background.
+    """
+    alphas = np.zeros((*worn.shape, 3), np.float32)
+    for layer in parts:
+        alphas[..., layer.part - 1] = layer.alpha.cpu().numpy()
+    reach = [max(2, round(share * where.size)) for share in (0.06, 0.12)]
+    low, high = (
+        cv2.dilate(alphas, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * r + 1, 2 * r + 1))) for r in reach
+    )
+    # shoulders are where outlines differ most and where a gap looks worst; a hem or a cuff has a place of its own
+    shoulder = smoothstep(0.45, 0.25, where.axis_y)[..., None]
+    near = cv2.GaussianBlur(low + shoulder * (high - low), (0, 0), 1.0)
+    distance = cv2.GaussianBlur(alphas, (0, 0), reach[1])
+    owner = distance >= distance.max(-1, keepdims=True) - 1e-6
+    return np.asarray(near * owner * (1.0 - where.throat)[..., None], np.float32)
+
+
+def _edited(rgb: Array, crop: Crop, warp: Warp, touched: Array) -> Window | None:
+    """The frame's rectangle that holds every changed pixel, a little larger; None if nothing is changed in it."""
+    rows, columns = np.flatnonzero(touched.max(1) > 0.01), np.flatnonzero(touched.max(0) > 0.01)
+    if rows.size == 0:
+        return None
+    corners = np.array([[columns[0] - 3, rows[0] - 3], [columns[-1] + 4, rows[-1] + 4]], np.float32)
+    low, high = crop.to_frame(corners)
+    left, top = np.floor(low).astype(int)
+    right, bottom = np.ceil(high).astype(int)
+    # a garment that reaches out of the crop is still drawn whole
+    points = np.concatenate([s.points.reshape(-1, 2) for s in warp.splines])
+    margin = 0.06 * crop.height
+    left, top = min(left, int(points[:, 0].min() - margin)), min(top, int(points[:, 1].min() - margin))
+    right, bottom = max(right, int(points[:, 0].max() + margin)), max(bottom, int(points[:, 1].max() + margin))
+    h, w = rgb.shape[:2]
+    left, right = int(np.clip(left, 0, w)), int(np.clip(right, 0, w))
+    top, bottom = int(np.clip(top, 0, h)), int(np.clip(bottom, 0, h))
+    return Window(left, top, right, bottom) if right - left > 8 and bottom - top > 8 else None
+
+
+def reveal(picture: Array, person: Person, where: Regions, worn: Array, covered: Array) -> tuple[Array, Array]:
+    """What is behind the old garment: ``fill`` (h, w, 3) float32 colours in [0, 1], and ``gone`` (h, w) where they go.
+
+    Skin on arms and neck, the lower garment below the new hem, background elsewhere, each continued smoothly from
+    where it is seen. A dress below the new hem stays: nothing tells what would be under it.
+    """
+    rgb = picture.astype(np.float32) / 255.0
+    hem = _hem(covered, where.axis_y)
+    below = smoothstep(hem - 0.02, hem + 0.04, where.axis_y)
+    dress = person.probability(Label.DRESS) * below
+    gone = np.clip(cv2.dilate(worn, np.ones((3, 3), np.uint8)) - dress, 0.0, 1.0)
+
+    def seen(*labels: Label, margin: int = 3) -> Array:
+        """Pixels that surely show these labels; edges are mixed with what they border on."""
+        sure = smoothstep(0.6, 0.9, person.probability(*labels))
+        return np.asarray(cv2.erode(sure, np.ones((margin, margin), np.uint8)))
+
+    skin = seen(Label.LEFT_ARM, Label.RIGHT_ARM), seen(Label.FACE)
+    arms = fill_in(rgb, np.maximum(skin[0], 0.02 * skin[1]))
+    neck = fill_in(rgb, np.maximum(skin[1], 0.02 * skin[0]))
+    lower_seen = seen(Label.LOWER, Label.LEGS)
+    lower = fill_in(rgb, lower_seen)
+    scene = fill_in(rgb, cv2.erode(smoothstep(0.3, 0.05, np.maximum(person.matte, worn)), np.ones((5, 5), np.uint8)))
+
+    fill = scene
+    has_lower = min(1.0, float(lower_seen.sum()) / 40.0)
+    for colour, weight in (
+        (lower, where.body * below * has_lower),
+        (arms, where.arm_shape * person.matte),
+        (neck, where.neck * where.body),
+    ):
+        fill = fill + weight[..., None] * (colour - fill)
+    return fill.astype(np.float32), gone.astype(np.float32)
+
+
+def _hem(covered: Array, axis_y: Array) -> float:
+    """How far down the torso's axis the new garment reaches."""
+    inside = axis_y[covered > 0.5]
+    return float(np.percentile(inside, 97)) if inside.size else 1.0

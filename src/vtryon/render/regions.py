@@ -1,0 +1,115 @@
+"""Which layer lies before which: masks on the person's crop for the composition (issue 3).
+
+All masks are (256, 192) float32 in [0, 1] on the crop grid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from vtryon.render.filters import smoothstep
+from vtryon.types import CROP_SIZE, WORN_TOP, Array, Label, Person
+
+_SHOULDER, _ELBOW, _WRIST, _INDEX = (11, 12), (13, 14), (15, 16), (19, 20)
+
+
+@dataclass(frozen=True, eq=False)
+class Regions:
+    """The layers of one crop.
+
+    ``worn`` the old top; ``front`` hair, face and things carried, before any cloth; ``left_arm`` / ``right_arm`` skin
+    of an arm that lies before the torso's cloth; ``arm_shape`` where arms are, covered or not; ``neck`` where skin
+    appears if the old collar goes, ``throat`` its narrow middle; ``body`` the torso's own extent; ``axis_y`` how far
+    down the torso a pixel is, 0 at the shoulders, 1 at the hips; ``size`` from shoulders to hips in grid px.
+    """
+
+    worn: Array
+    front: Array
+    left_arm: Array
+    right_arm: Array
+    arm_shape: Array
+    neck: Array
+    throat: Array
+    body: Array
+    axis_y: Array
+    size: float
+
+
+def regions(person: Person) -> Regions:
+    """Read the layers off the labels and the pose."""
+    points = person.crop.to_crop(person.pose.points)
+    y, x = np.mgrid[: CROP_SIZE[0], : CROP_SIZE[1]].astype(np.float32) + 0.5
+    shoulders, hips = points[[11, 12]].mean(0), points[[23, 24]].mean(0)
+    size = max(float(np.linalg.norm(hips - shoulders)), 1.0)
+    down = (hips - shoulders) / size
+    axis_y = ((x - shoulders[0]) * down[0] + (y - shoulders[1]) * down[1]) / size
+    axis_x = ((x - shoulders[0]) * down[1] - (y - shoulders[1]) * down[0]) / size
+
+    chin = _chin_height(person, points, axis_y, size)
+    face = decided(person.probability(Label.FACE)) * chin
+    front = np.maximum.reduce([face, *(decided(person.probability(label)) for label in (Label.HAIR, Label.CARRIED))])
+    arms, shapes = [], []
+    for side, label in ((0, Label.LEFT_ARM), (1, Label.RIGHT_ARM)):
+        joints = points[[_SHOULDER[side], _ELBOW[side], _WRIST[side]]]
+        along, distance = _limb(joints, x, y)
+        # near the shoulder the cloth lies over the arm; farther down a visible arm is before the torso
+        arms.append(decided(person.probability(label)) * smoothstep(0.22, 0.34, along))
+        radius = size * np.interp(along, [0.0, 0.5, 1.0], [0.125, 0.095, 0.07]).astype(np.float32)
+        shapes.append(np.clip((radius - distance) / 2.0 + 0.5, 0.0, 1.0))
+    neck = (np.abs(axis_x) < 0.30) & (axis_y < 0.16) & (axis_y > -0.6)
+    throat = smoothstep(0.17, 0.13, np.abs(axis_x)) * smoothstep(0.10, 0.02, axis_y) * (axis_y > -0.6)
+    return Regions(
+        worn=_closed(decided(person.probability(*WORN_TOP))),
+        front=front.astype(np.float32),
+        left_arm=arms[0].astype(np.float32),
+        right_arm=arms[1].astype(np.float32),
+        arm_shape=np.maximum(shapes[0], shapes[1]).astype(np.float32),
+        neck=neck.astype(np.float32),
+        throat=throat.astype(np.float32),
+        body=(np.abs(axis_x) < 0.42).astype(np.float32) * person.matte,
+        axis_y=axis_y.astype(np.float32),
+        size=size,
+    )
+
+
+def decided(probability: Array) -> Array:
+    """A label is a decision: probabilities near one half are edges, all others are yes or no."""
+    return smoothstep(0.3, 0.7, probability)
+
+
+def _closed(mask: Array) -> Array:
+    """Without pinholes: what is missing from the middle of a garment is a mistake of the labels, not a hole."""
+    return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)))
+
+
+def _chin_height(person: Person, points: Array, axis_y: Array, size: float) -> Array:
+    """1 above the chin, 0 on the neck: a collar may cover the neck but never the face."""
+    nose, mouth = points[0], points[[9, 10]].mean(0)
+    shoulders = points[[11, 12]].mean(0)
+    if abs(person.yaw) > 100:  # from behind there is no chin; the head ends where the neck begins
+        level = 0.45 * float(np.linalg.norm(points[[7, 8]].mean(0) - shoulders)) / size
+        return np.asarray(smoothstep(-level + 0.02, -level - 0.02, axis_y))
+    chin = mouth + 0.75 * (mouth - nose)
+    hips = points[[23, 24]].mean(0)
+    down = (hips - shoulders) / size
+    level = float((chin - shoulders) @ down) / size
+    return np.asarray(1.0 - smoothstep(level - 0.02, level + 0.05, axis_y))
+
+
+def _limb(joints: Array, x: Array, y: Array) -> tuple[Array, Array]:
+    """For each pixel the nearest place along shoulder (0), elbow (0.5), wrist (1), past it for the hand (up to 1.5),
+    and the distance to it in px."""
+    best = np.full(x.shape, np.inf, np.float32)
+    along = np.zeros(x.shape, np.float32)
+    for n, (a, b, longest) in enumerate(((joints[0], joints[1], 1.0), (joints[1], joints[2], 1.9))):
+        v = b - a
+        t = ((x - a[0]) * v[0] + (y - a[1]) * v[1]) / max(float(v @ v), 1e-3)
+        t = np.clip(t, 0.0, longest)
+        distance = np.hypot(x - a[0] - t * v[0], y - a[1] - t * v[1])
+        nearer = distance < best
+        best = np.where(nearer, distance, best)
+        along = np.where(nearer, (n + t) / 2, along)
+    return along.astype(np.float32), best.astype(np.float32)

@@ -1,0 +1,246 @@
+"""The placing stage: where a garment's lattice points lie, from landmarks, garment key points and the outline.
+
+A small regressor (issue 5), trained on the exact correspondences of the rendered pairs. It looks at numbers, not at
+pixels: landmarks and garment key points in frames of their own, which way the torso faces, and the half widths of the
+matte left and right of the torso's axis. So it is instant, and as steady as its inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vtryon import weights
+from vtryon.errors import BadInputError
+from vtryon.types import KEYPOINTS, Array, Garment, Part, Person
+from vtryon.warp.anchored import FITS, FLATNESS, SHOULDERS, FitOptions
+from vtryon.warp.lattice import SLEEVE_SHAPE, TORSO_SHAPE, Spline, Warp, garment_lattices
+
+LANDMARKS_USED = (0, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 19, 20, 23, 24, 25, 26)
+PROFILE_HEIGHTS = tuple(np.linspace(-0.25, 1.4, 12).tolist())  # along the torso's axis, in body sizes
+PROFILE_REACH = 0.9  # body sizes
+SHAPES: Mapping[Part, tuple[int, int]] = {
+    Part.TORSO: TORSO_SHAPE,
+    Part.LEFT_SLEEVE: SLEEVE_SHAPE,
+    Part.RIGHT_SLEEVE: SLEEVE_SHAPE,
+}
+POINTS = sum(r * c for r, c in SHAPES.values())
+FEATURES = len(LANDMARKS_USED) * 3 + 2 + 2 * len(KEYPOINTS) + 1 + 2 * len(PROFILE_HEIGHTS)
+
+
+@dataclass(frozen=True, eq=False)
+class BodyFrame:
+    """The torso's frame of a batch: ``origin`` (B, 2) between the shoulder joints, ``axes`` (B, 2, 2) whose rows point
+    across (to the picture's right) and down the torso, ``size`` (B,) its length in px."""
+
+    origin: Tensor
+    axes: Tensor
+    size: Tensor
+
+    @classmethod
+    def of(cls, points: Tensor, visibility: Tensor, yaw: Tensor) -> BodyFrame:
+        """From landmarks (B, 33, 2), (B, 33) and the torso's yaw (B,) in radians."""
+        origin = points[:, 11:13].mean(1)
+        spine = points[:, 23:25].mean(1) - origin
+        length = spine.norm(dim=-1).clamp_min(1.0)
+        down = spine / length[:, None]
+        across = torch.stack([down[:, 1], -down[:, 0]], -1)
+        # hips below the picture's edge are guessed by the pose model: then the shoulders have to give the size
+        seen = visibility[:, 23:25].mean(1).clamp(0.05, 1.0)
+        frontal = yaw.cos().square()
+        by_width = (points[:, 11] - points[:, 12]).norm(dim=-1) / yaw.cos().abs().clamp_min(0.4) / SHOULDERS
+        weight = frontal * (1.0 - 0.75 * seen)
+        size = (length * (1 - weight) + by_width * weight).clamp_min(1.0)
+        return cls(origin, torch.stack([across, down], 1), size)
+
+    def inward(self, points: Tensor) -> Tensor:
+        """Picture px (B, N, 2) to the frame, in body sizes."""
+        return (points - self.origin[:, None]) @ self.axes.mT / self.size[:, None, None]
+
+    def outward(self, points: Tensor) -> Tensor:
+        """The inverse of :meth:`inward`."""
+        return (points * self.size[:, None, None]) @ self.axes + self.origin[:, None]
+
+
+@dataclass(frozen=True, eq=False)
+class GarmentFrame:
+    """The garment's frame of a batch: ``origin`` (B, 2) between the collar's corners, ``size`` (B,) distance of the
+    armpits, both in garment px."""
+
+    origin: Tensor
+    size: Tensor
+
+    @classmethod
+    def of(cls, keypoints: Tensor) -> GarmentFrame:
+        """From key points (B, 14, 2) in the order of ``KEYPOINTS``."""
+        index = {name: i for i, name in enumerate(KEYPOINTS)}
+        origin = (keypoints[:, index["collar_l"]] + keypoints[:, index["collar_r"]]) / 2
+        size = (keypoints[:, index["armpit_l"]] - keypoints[:, index["armpit_r"]]).norm(dim=-1).clamp_min(1.0)
+        return cls(origin, size)
+
+    def inward(self, points: Tensor) -> Tensor:
+        return (points - self.origin[:, None]) / self.size[:, None, None]
+
+
+def features(
+    points: Tensor, visibility: Tensor, yaw: Tensor, keypoints: Tensor, sleeved: Tensor, profile: Tensor
+) -> tuple[Tensor, BodyFrame]:
+    """The regressor's input (B, FEATURES) and the frame its output is in.
+
+    ``points`` (B, 33, 2) px, ``visibility`` (B, 33), ``yaw`` (B,) radians, ``keypoints`` (B, 14, 2) garment px,
+    ``sleeved`` (B,) 1 or 0, ``profile`` (B, 24) half widths in body sizes.
+    """
+    frame = BodyFrame.of(points, visibility, yaw)
+    used = list(LANDMARKS_USED)
+    body = frame.inward(points)[:, used].clamp(-3, 3).flatten(1)
+    garment = GarmentFrame.of(keypoints).inward(keypoints).clamp(-3, 3).flatten(1)
+    turn = torch.stack([yaw.sin(), yaw.cos()], -1)
+    return torch.cat([body, visibility[:, used], turn, garment, sleeved[:, None], profile], -1), frame
+
+
+def turn_of(yaw: Tensor) -> Tensor:
+    """The angle (radians) by which points go round the torso's ellipse when the torso has turned by ``yaw``."""
+    return torch.atan2(FLATNESS * yaw.sin(), yaw.cos())
+
+
+class PlacingNet(nn.Module):
+    """Features (B, FEATURES) to lattice points (B, POINTS, 2) in the body's frame: torso, left, right sleeve."""
+
+    mean: Tensor
+    std: Tensor
+    base: Tensor
+
+    def __init__(self, width: int = 384, depth: int = 3, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.width, self.depth = width, depth
+        self.register_buffer("mean", torch.zeros(FEATURES))
+        self.register_buffer("std", torch.ones(FEATURES))
+        self.register_buffer("base", torch.zeros(POINTS * 2))
+        sizes = [FEATURES] + [width] * depth
+        blocks: list[nn.Module] = []
+        for a, b in pairwise(sizes):
+            blocks += [nn.Linear(a, b), nn.SiLU(), nn.Dropout(dropout)]
+        self.body = nn.Sequential(*blocks)
+        self.head = nn.Linear(width, POINTS * 2)
+        self.skip = nn.Linear(FEATURES, POINTS * 2)
+        for last in (self.head, self.skip):
+            nn.init.normal_(last.weight, std=0.01)
+            nn.init.zeros_(last.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = ((x - self.mean) / self.std).clamp(-4, 4)
+        points: Tensor = self.base + self.head(self.body(x)) + self.skip(x)
+        return points.reshape(-1, POINTS, 2)
+
+
+def split(points: Tensor) -> dict[Part, Tensor]:
+    """(B, POINTS, 2) to part -> (B, rows * columns, 2)."""
+    counts = [r * c for r, c in SHAPES.values()]
+    return dict(zip(SHAPES, torch.split(points, counts, 1), strict=True))
+
+
+def outline_profile(matte: Array, to_grid: Array, origin: Array, axes: Array, size: float) -> Array:
+    """Half widths (24,) of the matte, in body sizes, left then right of the torso's axis at ``PROFILE_HEIGHTS``.
+
+    ``matte`` (h, w) in [0, 1]; ``to_grid`` (2, 3) takes picture px to its pixels; ``origin`` (2,), ``axes`` (2, 2) and
+    ``size`` as in :class:`BodyFrame`. A height at which the axis itself is not on the person gives 0.
+    """
+    heights = np.asarray(PROFILE_HEIGHTS)
+    reach = np.linspace(0.0, PROFILE_REACH, 46)
+    result = []
+    for sign in (-1.0, 1.0):
+        at = origin + size * (heights[:, None, None] * axes[1] + sign * reach[None, :, None] * axes[0])
+        grid = at @ to_grid[:, :2].T + to_grid[:, 2]
+        x, y = np.floor(grid[..., 0]).astype(int), np.floor(grid[..., 1]).astype(int)
+        ok = (x >= 0) & (y >= 0) & (x < matte.shape[1]) & (y < matte.shape[0])
+        on = np.zeros(ok.shape, bool)
+        on[ok] = matte[y[ok], x[ok]] > 0.5
+        ends = np.where(on.all(1), len(reach) - 1, np.argmin(on, 1))
+        result.append(reach[ends])
+    return np.asarray(np.concatenate(result), np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class PlaceState:
+    """What placing remembers: the slowly followed ``profile`` (24,) of the matte, and the ``shot`` it belongs to."""
+
+    profile: Array
+    shot: int
+
+
+_PROFILE_PACE = 0.15
+
+
+def load_placing(path: Path) -> PlacingNet:
+    """The network that a checkpoint describes, ready to use; :class:`BadInputError` where it does not fit."""
+    checkpoint = weights.load(path, "placing")
+    try:
+        net = PlacingNet(**checkpoint.size)
+        net.load_state_dict({k: v.float() for k, v in checkpoint.tensors.items()})
+    except (TypeError, RuntimeError) as error:
+        raise BadInputError(f"{path}: the weights do not fit the network they describe") from error
+    return net.eval()
+
+
+def save_placing(path: Path, net: PlacingNet, notes: Mapping[str, object]) -> None:
+    """Write the network in half precision with its description."""
+    size = {"width": net.width, "depth": net.depth}
+    weights.save(path, weights.Checkpoint("placing", size, tuple(KEYPOINTS), net.state_dict(), notes))
+
+
+@torch.inference_mode()
+def place(
+    net: PlacingNet,
+    person: Person,
+    garment: Garment,
+    options: FitOptions = FitOptions(),
+    state: PlaceState | None = None,
+) -> tuple[Warp, PlaceState]:
+    """Lay ``garment`` on ``person`` by the regressor: a :class:`Warp` in frame pixels, and the next state."""
+    points = torch.from_numpy(person.pose.points)[None]
+    visibility = torch.from_numpy(person.pose.visibility)[None]
+    yaw = torch.tensor([np.radians(person.yaw)], dtype=torch.float32)
+    frame = BodyFrame.of(points, visibility, yaw)
+    origin, axes = frame.origin[0].numpy(), frame.axes[0].numpy()
+    profile = outline_profile(person.matte, person.crop.matrix(), origin, axes, float(frame.size[0]))
+    if state is not None and state.shot == person.shot:
+        profile = state.profile + np.float32(_PROFILE_PACE) * (profile - state.profile)
+    lattices = garment_lattices(garment)
+    keypoints = torch.from_numpy(np.stack([garment.keypoints[n] for n in KEYPOINTS]).astype(np.float32))[None]
+    sleeved = torch.tensor([float(Part.LEFT_SLEEVE in lattices)])
+    x, frame = features(points, visibility, yaw, keypoints, sleeved, torch.from_numpy(profile)[None])
+    points = net(x)
+    points[:, : TORSO_SHAPE[0] * TORSO_SHAPE[1]] = _adjusted(points[:, : TORSO_SHAPE[0] * TORSO_SHAPE[1]], options)
+    placed = split(frame.outward(points))
+    splines = {
+        part: Spline(part, lattice, placed[part][0].reshape(lattice.shape).numpy())
+        for part, lattice in lattices.items()
+    }
+    return Warp(_ordered(person, splines), float(turn_of(yaw)[0])), PlaceState(profile, person.shot)
+
+
+def _adjusted(torso: Tensor, options: FitOptions) -> Tensor:
+    """The torso's points (1, 20, 2) made wider about their middle and longer below the armpits, as the user asks."""
+    grid = torso.reshape(-1, *TORSO_SHAPE, 2)
+    centre = grid.mean(2, keepdim=True)
+    grid = centre + (grid - centre) * FITS[options.fit]
+    below = grid[:, 1:2] + (grid[:, 1:] - grid[:, 1:2]) * options.length
+    return torch.cat([grid[:, :1], below], 1).reshape(torso.shape)
+
+
+def _ordered(person: Person, splines: Mapping[Part, Spline]) -> tuple[Spline, ...]:
+    """Farthest first: a sleeve behind the torso is drawn before it."""
+    depth = person.pose.depth
+    middle = float(depth[[11, 12, 23, 24]].mean())
+    size = max(float(np.linalg.norm(person.pose.points[[11, 12]].mean(0) - person.pose.points[[23, 24]].mean(0))), 1.0)
+    behind = {Part.TORSO: 0.0}
+    for part, joints in ((Part.LEFT_SLEEVE, (11, 13)), (Part.RIGHT_SLEEVE, (12, 14))):
+        # an arm beside the torso counts as in front: its sleeve is seen whole
+        behind[part] = (float(depth[list(joints)].mean()) - middle) / size - 0.25
+    return tuple(sorted(splines.values(), key=lambda s: -behind[s.part]))
