@@ -12,12 +12,15 @@ import torch
 from parsing import draw, landmarks, pose
 from vtryon import weights
 from vtryon.errors import BadInputError
+from vtryon.person import analyse
 from vtryon.person import parser as parsing_room
 from vtryon.person.heatmaps import BONES, POSE_CHANNELS, pose_maps, skin_map
 from vtryon.person.network import ParserNet, ParserSize, fold
+from vtryon.person.outfit import dress_share, settle
 from vtryon.person.parser import LabelState, ParserLabeller, load_network, save_network
 from vtryon.person.steady import carry
-from vtryon.types import Label
+from vtryon.types import WORN_TOP, Array, Label
+from vtryon.video import VideoReader
 
 TINY = ParserSize(widths=(8, 8, 8), depths=(1, 1, 1))
 
@@ -170,3 +173,53 @@ def test_the_network_runs_on_every_nth_frame_and_when_the_picture_changes(monkey
 def test_impossible_settings_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="every must be"):
         ParserLabeller(tiny_net(), **bad)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_the_shipped_weights_know_the_man_in_our_example(examples: Path) -> None:
+    labeller = ParserLabeller.load(device="cpu")
+    with VideoReader(examples / "person.mp4", end=0.3) as reader:
+        seen = [person for _, person in analyse(reader, labeller=labeller) if person is not None]
+    found = seen[-1].labels.argmax(axis=0)
+    points = seen[-1].crop.to_crop(seen[-1].pose.points)
+
+    def at(point: Array) -> int:
+        x, y = point.astype(int)
+        return int(found[y, x])
+
+    chest, hips, knees = (points[list(pair)].mean(axis=0) for pair in ((11, 12), (23, 24), (25, 26)))
+    assert at(0.7 * chest + 0.3 * hips) in WORN_TOP
+    assert at(0.8 * hips + 0.2 * knees) in (Label.LOWER, *WORN_TOP)
+    assert at(points[0]) == Label.FACE
+    assert at(0.5 * (points[13] + points[15])) == Label.LEFT_ARM
+    assert at(0.5 * (points[14] + points[16])) == Label.RIGHT_ARM
+    assert (found == Label.HAIR).mean() > 0.003
+    assert found[:8].max() == Label.BACKGROUND
+
+
+def clothes(upper: dict[Label, float], lower: dict[Label, float]) -> tuple[Array, Array]:
+    """Shares (11, 256, 192) of a body whose hips are at row 128, and its down coordinate."""
+    down = np.broadcast_to(np.linspace(0, 1, 256, dtype=np.float32)[:, None], (256, 192)).copy()
+    share = np.zeros((11, 256, 192), np.float32)
+    for rows, part in ((slice(0, 128), upper), (slice(128, 256), lower)):
+        for label, value in part.items():
+            share[label, rows] = value
+    return share, down
+
+
+def test_trousers_with_patches_of_dress_become_trousers() -> None:
+    share, down = clothes({Label.TOP: 0.8, Label.DRESS: 0.2}, {Label.LOWER: 0.4, Label.DRESS: 0.6})
+    assert dress_share(share, down) < 0.5
+    settled = settle(share, down, dress=False)
+    assert settled.sum(axis=0) == pytest.approx(1, abs=1e-5)
+    assert not settled[Label.DRESS].any()
+    assert settled[Label.LOWER, 160:].min() > 0.85
+    assert settled[Label.TOP, :100].min() > 0.95
+
+
+def test_a_dress_keeps_no_patches_of_trousers() -> None:
+    share, down = clothes({Label.TOP: 0.3, Label.DRESS: 0.7}, {Label.LOWER: 0.6, Label.DRESS: 0.4})
+    assert dress_share(share, down) > 0.5
+    settled = settle(share, down, dress=True)
+    assert settled[Label.DRESS, 160:].min() == pytest.approx(1)
+    assert not settled[Label.LOWER].any()

@@ -19,7 +19,8 @@ from vtryon.train import augment
 from vtryon.train.augment import Crops, frame_crop, mirrored, random_crop
 from vtryon.train.crops import CropMaker, open_crops
 from vtryon.train.loop import LoopConfig
-from vtryon.train.parser import ParserTraining, evaluate, train_parser
+from vtryon.train.parser import ParserTraining, train_parser
+from vtryon.train.parser_measures import evaluate
 from vtryon.train.people import label_table, people_labels, read_names, skin_owner
 from vtryon.types import Array, Label
 
@@ -148,6 +149,17 @@ def test_recolouring_leaves_skin_and_background_alone() -> None:
     assert np.abs(after - before)[labels == Label.TOP].mean() > 15
 
 
+def test_a_back_has_hair_for_a_face_and_its_sides_exchanged() -> None:
+    rgb, labels, _ = draw(landmarks(0.75))
+    points, trust = landmarks(0.75), np.ones(33, np.float32)
+    face = (labels == Label.FACE) & (np.arange(256)[:, None] < points[9, 1])
+    picture, back = augment.from_behind(rgb.astype(np.float32), labels, points, np.random.default_rng(2))
+    assert (back[face] == Label.HAIR).all()
+    assert np.abs(picture - rgb)[face].mean() > 20
+    assert (back[labels == Label.LEFT_ARM] == Label.RIGHT_ARM).all()
+    assert np.array_equal(augment.turned(points, trust)[0][15], points[16])
+
+
 def test_things_in_front_are_labelled_carried() -> None:
     rgb, labels, _ = draw(landmarks(0.75))
     changed = [
@@ -208,7 +220,9 @@ def test_training_learns_writes_weights_and_goes_on(cache: Path, tmp_path: Path)
     losses: list[float] = []
     loop = LoopConfig(steps=24, batch=4, peak_rate=5e-3, warmup=3, validate_every=24)
     size = ParserSize(widths=(8, 12, 16), depths=(1, 1, 1))
-    config = ParserTraining(cache, tmp_path, loop=loop, size=size, device="cpu", small_crop=(64, 48), small_steps=20)
+    config = ParserTraining(
+        cache=cache, folder=tmp_path, loop=loop, size=size, device="cpu", small_crop=(64, 48), small_steps=20
+    )
     report = train_parser(config, lambda _step, mean: losses.append(mean["entropy"]))
     assert losses[-1] < losses[0]
     assert 0 <= report["people"]["mean"] <= 1

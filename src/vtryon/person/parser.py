@@ -15,6 +15,7 @@ from vtryon.device import Compute, choose, fastest
 from vtryon.errors import BadInputError
 from vtryon.person.heatmaps import pose_maps, skin_map
 from vtryon.person.network import ParserNet, ParserSize, fold
+from vtryon.person.outfit import dress_share, settle
 from vtryon.person.steady import carry
 from vtryon.types import CROP_SIZE, Array, Label, Pose
 
@@ -25,14 +26,23 @@ _LOST = 0.12
 """Share of the person in which carried labels may be distrusted before the network is asked out of turn."""
 
 
+_FORGET = 0.05
+"""Weight of a new frame in the average that decides between a dress and two pieces."""
+
+_PLAY = 0.1  # how far beyond the middle that average must go to change the decision
+
+
 @dataclass(frozen=True, eq=False)
 class LabelState:
     """What the labeller remembers of the crop before: ``grey`` (256, 192) uint8, ``share`` (11, 256, 192) float32
-    label probabilities, ``age`` frames since the network ran."""
+    label probabilities as the network gave them, ``age`` frames since it ran, ``dress`` how much of the clothes is a
+    dress on average over time, ``in_dress`` the standing decision."""
 
     grey: Array
     share: Array
     age: int
+    dress: float
+    in_dress: bool
 
 
 class ParserLabeller:
@@ -72,19 +82,23 @@ class ParserLabeller:
     def __call__(self, rgb: Array, pose: Pose, matte: Array, state: Any) -> tuple[Array, Any]:
         """See :class:`vtryon.person.Labeller`; the state is a :class:`LabelState`."""
         grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+        down = torso_down(pose.points, pose.visibility)
         if not isinstance(state, LabelState):
             share = self.label([(rgb, pose.points, pose.visibility, matte)])[0]
-            return as_bytes(share), LabelState(grey, share, 0)
+            dress = dress_share(share, down)
+            return as_bytes(settle(share, down, dress > 0.5)), LabelState(grey, share, 0, dress, dress > 0.5)
         share, trust = carry(state.grey, grey, state.share)
         age = state.age + 1
         if age >= self.every or float(((1 - trust) * matte).sum()) > _LOST * float(matte.sum()):
             fresh = self.label([(rgb, pose.points, pose.visibility, matte)])[0]
             share = fresh + (self.steadiness * trust) * (share - fresh)
             age = 0
-        return as_bytes(share), LabelState(grey, share, age)
+        dress = state.dress + _FORGET * (dress_share(share, down) - state.dress)
+        in_dress = dress > (0.5 - _PLAY if state.in_dress else 0.5 + _PLAY)
+        return as_bytes(settle(share, down, in_dress)), LabelState(grey, share, age, dress, in_dress)
 
     def label(self, crops: list[tuple[Array, Array, Array, Array]]) -> Array:
-        """(N, 11, 256, 192) float32 label probabilities of single crops, nothing carried.
+        """(N, 11, 256, 192) float32 label probabilities of single crops as the network gives them, nothing carried.
 
         Each crop is rgb (256, 192, 3) uint8, landmarks (33, 2) crop px, visibility (33,), matte (256, 192) float32.
         """
@@ -101,6 +115,11 @@ def network_input(rgb: Array, points: Array, visibility: Array, matte: Array) ->
     image[3] = matte * 2 - 1
     image[4] = skin_map(rgb, points, visibility)
     return image, pose_maps(points, visibility, (rgb.shape[0], rgb.shape[1]))
+
+
+def torso_down(points: Array, visibility: Array) -> Array:
+    """(256, 192) float32: how far down the torso each crop pixel lies, 0 at the shoulders, 0.5 at the hips."""
+    return np.asarray(cv2.resize(pose_maps(points, visibility)[-1], CROP_SIZE[::-1]), np.float32)
 
 
 def as_bytes(share: Array) -> Array:

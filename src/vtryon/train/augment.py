@@ -205,6 +205,39 @@ def occlude(rgb: Array, labels: Array, points: Array, rng: np.random.Generator) 
     return rgb + soft * (shade - rgb), labels
 
 
+def from_behind(rgb: Array, labels: Array, points: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+    """A person seen from the front made to look turned away: hair, short or long, where the face was.
+
+    Few photographs show backs, and MediaPipe finds a face in any hair. The caller exchanges the landmarks' sides
+    (:func:`turned`), as they are when a person really turns away; the arms' labels are exchanged here.
+    """
+    rgb, labels = rgb.copy(), _SWAP[labels]
+    size = body_size(points)
+    mouth, nose = points[[9, 10]].mean(axis=0), points[0]
+    rows, columns = np.mgrid[0 : labels.shape[0], 0 : labels.shape[1]].astype(np.float32)
+    on = (labels == Label.FACE) & (rows < mouth[1] + 0.1 * size)
+    if rng.random() < 0.6:  # hair that falls over neck and back
+        end = points[11:13, 1].mean() + rng.uniform(-0.1, 0.6) * size
+        width = rng.uniform(0.16, 0.34) * size * (1 + 0.1 * np.sin(rows / (0.07 * size) + rng.uniform(0, 6)))
+        on |= (np.abs(columns - nose[0]) < width) & (rows > nose[1]) & (rows < end) & (labels > 0)
+    hair = labels == Label.HAIR
+    if hair.sum() > 30 and rng.random() < 0.7:
+        colour = rgb[hair].mean(axis=0)
+    else:
+        colour = np.array([1.0, rng.uniform(0.7, 0.95), rng.uniform(0.4, 0.85)]) * rng.uniform(15, 220)
+    strands = rng.normal(0, 1, (6, labels.shape[1])).astype(np.float32)
+    strands = cv2.resize(strands, labels.shape[::-1], interpolation=cv2.INTER_CUBIC)
+    shade = colour * np.exp(rng.uniform(0.05, 0.3) * strands)[..., None]
+    soft = cv2.GaussianBlur(on.astype(np.float32), (0, 0), 0.8)[..., None]
+    labels[on] = Label.HAIR
+    return np.asarray(rgb + soft * (shade - rgb), np.float32), labels
+
+
+def turned(points: Array, visibility: Array) -> tuple[Array, Array]:
+    """Landmarks (33, 2) and (33,) with their sides exchanged, in place: the same body seen from the other side."""
+    return points[_MIRROR], visibility[_MIRROR]
+
+
 _NOISE = np.random.default_rng(0).normal(0, 1, (320, 256, 3)).astype(np.float32)
 
 

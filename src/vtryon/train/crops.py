@@ -105,6 +105,9 @@ def _dress(rgb: Array, labels: Array, texture: Array, printed: Array) -> Array:
 def _finish(
     picture: Array, labels: Array, matte: Array, points: Array, visibility: Array, rng: np.random.Generator
 ) -> aug.Crops:
+    if points[11, 0] - points[12, 0] > 20 and rng.random() < 0.15:
+        picture, labels = aug.from_behind(picture, labels, points, rng)
+        points, visibility = aug.turned(points, visibility)
     if rng.random() < 0.2:
         picture, labels = aug.occlude(picture, labels, points, rng)
     seen, trust = aug.faulty_pose(points, visibility, rng)
