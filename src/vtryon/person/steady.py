@@ -41,8 +41,8 @@ def _explains(before: Array, now: Array, x: Array, y: Array) -> Array:
 
     On plain walls and shirts flow follows the sensor's noise; labels carried by it would crawl.
     """
-    here = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in now.shape[::-1]))
-    gain = _difference(before, now, *here, 9) - _difference(before, now, x, y, 9)
+    still = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in now.shape[::-1]))
+    gain = _difference(before, now, still[0], still[1], 9) - _difference(before, now, x, y, 9)
     near = cv2.dilate((gain > _GAIN).astype(np.float32), np.ones((9, 9), np.uint8))
     return np.asarray(cv2.blur(near, (5, 5)), np.float32)
 

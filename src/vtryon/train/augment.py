@@ -225,8 +225,8 @@ def from_behind(rgb: Array, labels: Array, points: Array, rng: np.random.Generat
         colour = rgb[hair].mean(axis=0)
     else:
         colour = np.array([1.0, rng.uniform(0.7, 0.95), rng.uniform(0.4, 0.85)]) * rng.uniform(15, 220)
-    strands = rng.normal(0, 1, (6, labels.shape[1])).astype(np.float32)
-    strands = cv2.resize(strands, labels.shape[::-1], interpolation=cv2.INTER_CUBIC)
+    coarse = rng.normal(0, 1, (6, labels.shape[1])).astype(np.float32)
+    strands = cv2.resize(coarse, labels.shape[::-1], interpolation=cv2.INTER_CUBIC)
     shade = colour * np.exp(rng.uniform(0.05, 0.3) * strands)[..., None]
     soft = cv2.GaussianBlur(on.astype(np.float32), (0, 0), 0.8)[..., None]
     labels[on] = Label.HAIR
