@@ -16,29 +16,92 @@ WORK_SIDE = 288
 """Long side of the reduced picture that is segmented."""
 
 
-def cut_out(rgb: Array) -> Array:
-    """(H, W) float32 alpha of the garment in a photograph (H, W, 3) uint8; all 0 where nothing stands out."""
+_SECOND = 0.35
+"""Share of the largest thing's area from which another thing counts as a second garment."""
+
+_LOST = 0.02
+"""Share of a confidently seen garment that colours may take away before they are distrusted."""
+
+
+def cut_out(rgb: Array, share: Array | None = None) -> Array:
+    """Alpha (H, W) float32 of the garment in a photograph (H, W, 3) uint8; all 0 where nothing stands out.
+
+    ``share`` (H, W) float32: how likely each pixel is garment, if something is known about that.
+    """
     height, width = rgb.shape[:2]
-    scale = min(1.0, WORK_SIDE / max(height, width))
-    small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    mask = clean_mask(segment(small), small)
+    small = _reduced(rgb)
+    if share is not None:
+        share = cv2.resize(share, small.shape[1::-1], interpolation=cv2.INTER_AREA)
+    raw, alike = segment(small, share)
+    mask = clean_mask(raw, small)
     if not mask.any():
         return np.zeros((height, width), np.float32)
-    return refine(rgb, cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR))
+    soft = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    return refine(rgb, soft, open_gaps=not alike)
 
 
-def segment(rgb: Array) -> Array:
-    """(H, W) bool: what does not look like the border, from a small picture (H, W, 3) uint8."""
+def largest_of_several(rgb: Array) -> Array | None:
+    """(H, W) bool box of the largest thing, where several of like size lie on a plain background, else None."""
+    small = _reduced(rgb)
+    difference = np.linalg.norm(background_residual(small), axis=2)
+    if np.percentile(difference[_border(difference.shape[0], difference.shape[1], 4)], 90) > 6:
+        return None
+    count, _, stats, _ = cv2.connectedComponentsWithStats(_opened(difference > 12))
+    order = 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA])
+    areas = stats[order, cv2.CC_STAT_AREA]
+    if count < 3 or areas[1] < max(_SECOND * areas[0], 0.03 * difference.size):
+        return None
+    x, y, w, h = (int(v) for v in stats[order[0], :4])
+    box = np.zeros(difference.shape, np.uint8)
+    box[max(0, y - 4) : y + h + 4, max(0, x - 4) : x + w + 4] = 1
+    return np.asarray(cv2.resize(box, rgb.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0)
+
+
+def _reduced(rgb: Array) -> Array:
+    scale = min(1.0, WORK_SIDE / max(rgb.shape[:2]))
+    return np.asarray(cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+
+
+def segment(rgb: Array, share: Array | None = None) -> tuple[Array, bool]:
+    """(H, W) bool: what does not look like the border, from a small picture (H, W, 3) uint8.
+
+    ``share`` (H, W), as in :func:`cut_out`, fixes what is garment and what is not, away from its outline; colours
+    decide near it. Where they would undo much of ``share`` and the garment has the background's colour in its midst
+    (white stripes on white), they are not trusted: ``share`` has the last word, and the second result is True.
+    """
     residual = background_residual(rgb)
     # chroma counts twice: shadows and folds change lightness, seldom hue
     flat = np.clip(residual * [0.9, 2.0, 2.0] + 128, 0, 255).astype(np.uint8)
-    band = max(3, round(0.03 * min(rgb.shape[:2])))
-    mask = np.full(rgb.shape[:2], cv2.GC_BGD, np.uint8)
-    mask[band:-band, band:-band] = cv2.GC_PR_FGD
+    if share is None or not 0.02 < float((share > 0.5).mean()) < 0.95:
+        band = max(3, round(0.03 * min(rgb.shape[:2])))
+        start = np.full(rgb.shape[:2], cv2.GC_BGD, np.uint8)
+        start[band:-band, band:-band] = cv2.GC_PR_FGD
+        return _grab_cut(flat, start, 5), False
+    seen = share > 0.5
+    margin = max(2, round(0.025 * max(seen.shape)))
+    start = np.where(seen, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    core = _erode(share > 0.85, margin)
+    start[core] = cv2.GC_FGD
+    start[_erode(share < 0.15, margin)] = cv2.GC_BGD
+    mask = _grab_cut(flat, start, 3)
+    lost = float((~mask & (share > 0.85)).sum() / seen.sum())
+    alike = np.linalg.norm(flat - 128.0, axis=2)[core] < 10
+    if lost < _LOST or alike.mean() < 0.1:
+        return mask, False
+    # the ends of the stripes that can be seen say where the others end
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin - 1, 2 * margin - 1))
+    whole = cv2.morphologyEx((mask & (share > 0.15)).astype(np.uint8), cv2.MORPH_CLOSE, disc)
+    return (whole > 0) & (mask | (share > 0.4)), True
+
+
+def _grab_cut(flat: Array, start: Array, rounds: int) -> Array:
+    """(H, W) bool garment, from GrabCut's classes ``start`` (H, W) uint8, which are overwritten."""
+    if not ((start == cv2.GC_FGD) | (start == cv2.GC_PR_FGD)).any() or (start & 1).all():
+        return np.zeros(start.shape, bool)
     background, cloth = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.setRNGSeed(0)  # GrabCut's k-means draws from OpenCV's generator: the same picture gives the same mask
-    cv2.grabCut(flat, mask, None, background, cloth, 5, cv2.GC_INIT_WITH_MASK)
-    return np.asarray(mask == cv2.GC_PR_FGD)
+    cv2.grabCut(flat, start, (0, 0, 1, 1), background, cloth, rounds, cv2.GC_INIT_WITH_MASK)
+    return np.asarray((start == cv2.GC_PR_FGD) | (start == cv2.GC_FGD))
 
 
 def background_residual(rgb: Array) -> Array:
@@ -62,10 +125,7 @@ def background_residual(rgb: Array) -> Array:
 
 def clean_mask(mask: Array, rgb: Array) -> Array:
     """The garment alone: thin things (hanger, string, seams of the floor) off, pinholes closed, one piece kept."""
-    size = max(3, round(0.012 * max(mask.shape)) * 2 + 1)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-    opened = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, disc)
-    body = _main_piece(opened)
+    body = _main_piece(_opened(mask))
     if not body.any():
         return body
     thin = mask & ~body & _near_cloth_colour(rgb, body)
@@ -73,27 +133,63 @@ def clean_mask(mask: Array, rgb: Array) -> Array:
     return _close_pinholes(body, rgb)
 
 
-def refine(rgb: Array, soft: Array) -> Array:
-    """(H, W) float32 alpha: ``soft`` (H, W) in [0, 1], a mask enlarged from a small one, brought to the true outline."""
+def _opened(mask: Array) -> Array:
+    """(H, W) uint8 without what is thinner than a hanger."""
+    size = max(3, round(0.012 * max(mask.shape)) * 2 + 1)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    return np.asarray(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, disc))
+
+
+def refine(rgb: Array, soft: Array, open_gaps: bool = True) -> Array:
+    """(H, W) float32 alpha: ``soft`` (H, W) in [0, 1], an enlarged small mask, brought to the picture's own outline.
+
+    ``open_gaps``: whether cloth and background differ enough to find the tips of narrow gaps by colour.
+    """
     radius = max(2, round(1.2 * max(rgb.shape[:2]) / WORK_SIDE))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    core = cv2.erode((soft > 0.5).astype(np.uint8), disc).astype(bool)
-    outside = cv2.erode((soft < 0.5).astype(np.uint8), disc).astype(bool)
+    mask = _open_gaps(rgb, soft > 0.5, radius) if open_gaps else soft > 0.5
+    soft = np.where(mask, soft, 0).astype(np.float32)
+    core, outside = _erode(mask, radius), _erode(~mask, radius)
     if not core.any() or not outside.any():
-        return np.asarray(soft, np.float32)
-    cloth, background = fill_from(rgb, core), fill_from(rgb, outside)
+        return soft
     band = ~core & ~outside
-    axis = cloth[band].astype(np.float32) - background[band]
-    length = (axis**2).sum(axis=1)
-    along = ((rgb[band].astype(np.float32) - background[band]) * axis).sum(axis=1) / np.maximum(length, 1)
-    trust = np.clip(length / 40**2, 0, 1)  # cloth and background alike: keep to the mask
     alpha = core.astype(np.float32)
+    along, trust = _mixture(rgb, core, outside, band)
     alpha[band] = trust * np.clip(along, 0, 1) + (1 - trust) * soft[band]
-    alpha = cv2.ximgproc.guidedFilter(rgb, alpha, radius, (0.02 * 255) ** 2)
-    alpha = np.clip((alpha - 0.3) / 0.5, 0, 1)
+    smooth = cv2.ximgproc.guidedFilter(rgb, alpha, radius, (0.02 * 255) ** 2)
+    alpha = np.clip((smooth - 0.3) / 0.5, 0, 1)
     alpha[outside] = 0
     alpha[core] = 1
     return _largest_soft(alpha)
+
+
+def _open_gaps(rgb: Array, mask: Array, radius: int) -> Array:
+    """``mask`` without the tips of gaps that the small picture is too coarse for: background's colour, joined to it."""
+    deep, outside = _erode(mask, 4 * radius), _erode(~mask, radius)
+    if not deep.any() or not outside.any():
+        return mask
+    rim = mask & ~deep
+    along, trust = _mixture(rgb, deep, outside, rim)
+    like = np.zeros(mask.shape, bool)
+    like[rim] = (along < 0.2) & (trust > 0.99)
+    like = cv2.morphologyEx((like | ~mask).astype(np.uint8), cv2.MORPH_OPEN, np.ones((2, 2), np.uint8)) > 0
+    label = cv2.connectedComponents(like.astype(np.uint8), connectivity=4)[1]
+    joined = np.isin(label, np.unique(label[outside])) & like
+    return np.asarray(mask & ~joined)
+
+
+def _mixture(rgb: Array, cloth: Array, background: Array, where: Array) -> tuple[Array, Array]:
+    """How much of each pixel ``where`` (H, W) bool is cloth, between the nearest sure colours of both, and how far
+    that can be trusted: both (N,) float32, the share unclipped, the trust 0 where the two look alike."""
+    near, far = (fill_from(rgb, sure)[where].astype(np.float32) for sure in (cloth, background))
+    axis = near - far
+    length = (axis**2).sum(axis=1)
+    along = ((rgb[where].astype(np.float32) - far) * axis).sum(axis=1) / np.maximum(length, 1)
+    return along, np.clip(length / 40**2, 0, 1)
+
+
+def _erode(mask: Array, radius: int) -> Array:
+    """Pixels of ``mask`` (H, W) bool that are further than ``radius`` from the rest."""
+    return np.asarray(cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5) > radius)
 
 
 def fill_from(rgb: Array, sure: Array) -> Array:
@@ -127,7 +223,7 @@ def _main_piece(mask: Array) -> Array:
 
 def _near_cloth_colour(rgb: Array, body: Array) -> Array:
     """Where the colour is one that the body of the garment has, too (straps are kept, hangers are not)."""
-    coarse = (cv2.GaussianBlur(rgb, (3, 3), 0) >> 4).astype(np.int32)
+    coarse = np.asarray(cv2.GaussianBlur(rgb, (3, 3), 0), np.int32) >> 4
     index = (coarse[..., 0] << 8) | (coarse[..., 1] << 4) | coarse[..., 2]
     histogram = np.bincount(index[body], minlength=4096).reshape(16, 16, 16).astype(np.float32)
     for axis in range(3):  # neighbouring colours count as the same

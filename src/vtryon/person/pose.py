@@ -6,11 +6,13 @@ late; it is switched off and replaced by the centred one in :mod:`vtryon.person.
 
 from __future__ import annotations
 
+import atexit
 import math
 import os
 import re
 import sys
 import tempfile
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -95,6 +97,17 @@ def quiet() -> Iterator[None]:
                 os.write(2, rest)
 
 
+_open: weakref.WeakSet[Landmarker] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_open() -> None:
+    """A graph that is still open while the interpreter shuts down waits for its threads for ever: a caller who leaves
+    a loop over frames early must not hang at the end of the program."""
+    for landmarker in list(_open):
+        landmarker.close()
+
+
 class Landmarker:
     """One MediaPipe landmarker for one run: call it with the frames in order, close it at the end.
 
@@ -108,6 +121,7 @@ class Landmarker:
         self._talks = True  # MediaPipe logs while its graph starts, until the first person is found
         self._window: Window | None = None
         self._searched = 0  # parts of frames looked at since a person was last seen
+        _open.add(self)
 
     def __enter__(self) -> Self:
         return self
