@@ -19,6 +19,7 @@ from vtryon.pipeline import TryOnFrame, TryOnOptions, try_on
 from vtryon.progress import Progress, Report, silent
 from vtryon.types import Array, Frame, Garment, Person
 from vtryon.video import MAX_PIXELS, EncodeOptions, VideoInfo, VideoReader, VideoWriter, default_codec
+from vtryon.weights import listing
 
 log = logging.getLogger(__name__)
 
@@ -260,7 +261,8 @@ def _saved_people(options: RunOptions) -> Iterator[Person | None] | None:
 
 
 def _clip_key(options: RunOptions) -> str:
-    return clip_key(options.person, options.start, options.end)
+    """What the analysis depends on: the part of the video, and the network that labels it."""
+    return clip_key(options.person, options.start, options.end, listing().get("parser"))
 
 
 def _before_and_after(shown: TryOnFrame) -> Array:
