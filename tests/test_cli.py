@@ -284,3 +284,13 @@ def test_every_option_says_what_it_does(command: str) -> None:
 
     parameters = typer.main.get_command(app).commands[command].params  # type: ignore[attr-defined]
     assert [p.name for p in parameters if not p.help] == []
+
+
+def test_files_are_judged_by_the_library_not_by_the_parser() -> None:
+    """A file that may not be read is exit code 66, and an output that may not be read is still an output."""
+    import typer
+
+    commands = typer.main.get_command(app).commands.values()  # type: ignore[attr-defined]
+    paths = [p.type for command in commands for p in command.params if type(p.type).__name__ in ("Path", "TyperPath")]
+    assert len(paths) > 10
+    assert not any(path.exists or path.readable or path.writable for path in paths)

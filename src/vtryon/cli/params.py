@@ -54,18 +54,21 @@ class Codec(StrEnum):
     FFV1 = "ffv1"
 
 
-Person = Annotated[Path, typer.Argument(metavar="PERSON", help="Video of the person.", show_default=False)]
+Person = Annotated[
+    Path, typer.Argument(metavar="PERSON", help="Video of the person.", show_default=False, readable=False)
+]
 GarmentPicture = Annotated[
     Path,
     typer.Argument(
         metavar="GARMENT",
         help="Picture of the garment, lying flat or hung up; - reads it from standard input.",
         show_default=False,
+        readable=False,
     ),
 ]
 Back = Annotated[
     Path | None,
-    typer.Option(metavar="PICTURE", help="Picture of the garment's back, for people who turn round."),
+    typer.Option(metavar="PICTURE", help="Picture of the garment's back, for people who turn round.", readable=False),
 ]
 Start = Annotated[
     float | None,

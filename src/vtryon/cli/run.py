@@ -28,6 +28,7 @@ def run(
             help="Video to write: .mp4, .mkv, .mov or .webm (with --preview: .png).  "
             "\\[default: PERSON's name with .vtryon.mp4, in the current folder]",
             show_default=False,
+            readable=False,
         ),
     ] = None,
     back: params.Back = None,
@@ -70,7 +71,10 @@ def run(
     save_person: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Keep the analysis of the person for the next garment.", rich_help_panel=params.REUSE
+            metavar="FILE",
+            help="Keep the analysis of the person for the next garment.",
+            rich_help_panel=params.REUSE,
+            readable=False,
         ),
     ] = None,
     saved_person: Annotated[
@@ -80,6 +84,7 @@ def run(
             metavar="FILE",
             help="Use a kept analysis of the same video, --start and --end.",
             rich_help_panel=params.REUSE,
+            readable=False,
         ),
     ] = None,
     yes: params.Yes = False,

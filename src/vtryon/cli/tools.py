@@ -13,7 +13,7 @@ from vtryon.cli.terminal import reporting
 
 
 def probe(
-    clip: Annotated[Path, typer.Argument(metavar="CLIP", help="Video to look at.", show_default=False)],
+    clip: Annotated[Path, typer.Argument(metavar="CLIP", help="Video to look at.", show_default=False, readable=False)],
     max_pixels: params.MaxPixels = None,
     as_json: params.Json = False,
     verbose: params.Verbose = 0,
@@ -44,11 +44,15 @@ def info(
 def benchmark(
     person: Annotated[
         Path | None,
-        typer.Argument(metavar="[PERSON]", help="Video.  \\[default: the bundled example]", show_default=False),
+        typer.Argument(
+            metavar="[PERSON]", help="Video.  \\[default: the bundled example]", show_default=False, readable=False
+        ),
     ] = None,
     garment: Annotated[
         Path | None,
-        typer.Argument(metavar="[GARMENT]", help="Picture.  \\[default: the bundled example]", show_default=False),
+        typer.Argument(
+            metavar="[GARMENT]", help="Picture.  \\[default: the bundled example]", show_default=False, readable=False
+        ),
     ] = None,
     frames: Annotated[int, typer.Option(min=1, metavar="N", help="Frames to measure, after the warm-up.")] = 48,
     warm_up: Annotated[int, typer.Option(min=0, metavar="N", help="Frames to leave out at the start.")] = 16,

@@ -25,6 +25,7 @@ def warp(
             help="A contact sheet (.png, .jpg) or a video (.mp4, .mkv, .mov, .webm).  "
             "\\[default: PERSON's name with .warp.png, in the current folder]",
             show_default=False,
+            readable=False,
         ),
     ] = None,
     back: params.Back = None,
