@@ -6,6 +6,7 @@ import json
 import re
 from fractions import Fraction
 from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -288,9 +289,12 @@ def test_every_option_says_what_it_does(command: str) -> None:
 
 def test_files_are_judged_by_the_library_not_by_the_parser() -> None:
     """A file that may not be read is exit code 66, and an output that may not be read is still an output."""
-    import typer
-
-    commands = typer.main.get_command(app).commands.values()  # type: ignore[attr-defined]
-    paths = [p.type for command in commands for p in command.params if type(p.type).__name__ in ("Path", "TyperPath")]
+    callbacks = [command.callback for command in app.registered_commands]
+    hints = [hint for call in callbacks for hint in get_type_hints(call, include_extras=True).values()]
+    paths = [hint.__metadata__[0] for hint in hints if get_origin(hint) is Annotated and Path in _plain_types(hint)]
     assert len(paths) > 10
     assert not any(path.exists or path.readable or path.writable for path in paths)
+
+
+def _plain_types(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint.__origin__) or (hint.__origin__,)
