@@ -213,6 +213,13 @@ def test_garment_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vtryon.garment.load_garment", lambda path: seen.append(path.read_bytes()) or fakes.garment())
     assert vtryon_("run", "person.mp4", "-", stdin=b"a picture").exit_code == 0
     assert seen == [b"a picture"]
+
+    def refuse(path: Path) -> None:
+        raise vtryon.BadInputError(f"{path} is not a picture")
+
+    monkeypatch.setattr("vtryon.garment.load_garment", refuse)
+    result = vtryon_("run", "person.mp4", "-", "-o", "out.mp4", stdin=b"no picture")
+    assert (result.exit_code, error(result)) == (65, "standard input is not a picture")
     result = vtryon_("run", "person.mp4", "-", "-o", "out.mp4", stdin=b"")
     assert result.exit_code == 66
     assert "standard input" in error(result)

@@ -10,7 +10,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from vtryon.errors import MissingInputError, UsageError
+from vtryon.errors import MissingInputError, UsageError, VtryonError
 from vtryon.outputs import IfExists
 
 STDIN = Path("-")
@@ -44,7 +44,10 @@ def readable_garment(garment: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="vtryon-") as folder:
         file = Path(folder, "standard-input")
         file.write_bytes(data)
-        yield file
+        try:
+            yield file
+        except VtryonError as problem:
+            raise type(problem)(str(problem).replace(str(file), "standard input")) from problem
 
 
 def plain(value: Any) -> Any:
