@@ -88,8 +88,22 @@ def try_on(
     if people is not None:
         pairs: Iterator[tuple[Frame, Person | None]] = iter(zip(frames, people, strict=True))
     else:
+        labeller = labeller or default_labeller(options.device)
         pairs = analyse(frames, labeller=labeller, lookahead=options.lookahead, on_stage=on_stage)
     yield from _dress(pairs, garment, back, options, on_stage)
+
+
+def default_labeller(device: str = "auto") -> Labeller | None:
+    """The parsing network, where its weights are here; else None, and the labels that need no weights are used."""
+    from vtryon.errors import UnavailableError
+    from vtryon.person.parser import ParserLabeller
+    from vtryon.weights import find
+
+    try:
+        path = find("parser")
+    except UnavailableError:
+        return None
+    return ParserLabeller.load(path, device=device)
 
 
 def _dress(

@@ -58,6 +58,11 @@ class Window:
     def of(self, picture: Array) -> Array:
         return picture[self.top : self.bottom, self.left : self.right]
 
+    def within(self, other: Window) -> tuple[slice, slice]:
+        """Where this window lies in an array that covers ``other``."""
+        rows = slice(self.top - other.top, self.bottom - other.top)
+        return rows, slice(self.left - other.left, self.right - other.left)
+
 
 class Composer:
     """Puts a warped garment on a frame. Holds no state of its own beyond the flow engine; state goes in and out."""
@@ -91,7 +96,7 @@ class Composer:
             covered = _coverage(small)
             snap = _snapped(small, planes[..., 0], where)
             covered = np.maximum(covered, snap.max(-1) * planes[..., 0])
-            fill, gone = reveal(picture, person, where, planes[..., 0], covered)
+            fill, gone = reveal(picture, person, where, planes[..., 0], covered, planes[..., 4])
             window = _edited(rgb, person.crop, warp, np.maximum(gone, covered))
             if window is None:
                 return rgb.copy(), RenderState(person.shot, person.crop, picture, planes, light_state)
@@ -126,8 +131,15 @@ class Composer:
         guide = GuidedUpsampler(picture.astype(np.float32) / 255.0)
 
         def fine(mask: Array) -> Array:
-            mask = apply_coefficients(_enlarged(guide.coefficients(mask), person.crop, window), full)
-            return smoothstep(0.2, 0.8, mask)  # a label is a decision; half a hand is not
+            """A mask at the window's pixels; only the part of it that is there is worked on."""
+            result = np.zeros(window.size, np.float32)
+            part = _box(mask, person.crop, window)
+            if part is not None:
+                edges = _enlarged(guide.coefficients(mask), person.crop, part)
+                at = part.within(window)
+                # a label is a decision; half a hand is not
+                result[at] = smoothstep(0.2, 0.8, apply_coefficients(edges, full[at]))
+            return result
 
         out = full.copy()
         old = _enlarged(gone, person.crop, window)[..., None]
@@ -136,25 +148,41 @@ class Composer:
         light = _enlarged(planes[..., 4], person.crop, window)
         front, left, right = (fine(planes[..., i]) for i in (1, 2, 3))
         cloth = fine(planes[..., 0])
+        doubt = 1.0 - _enlarged(trust, person.crop, window)
         for layer in sharp:
-            before = front
+            part = _box(snap[..., layer.part - 1], person.crop, window)
+            if part is None:
+                continue
+            at = part.within(window)
+            before = front[at]
             if layer.part != Part.LEFT_SLEEVE:
-                before = np.maximum(before, left)
+                before = np.maximum(before, left[at])
             if layer.part != Part.RIGHT_SLEEVE:
-                before = np.maximum(before, right)
-            alpha = layer.alpha.cpu().numpy()
-            alpha = np.maximum(alpha, cloth * _enlarged(snap[..., layer.part - 1], person.crop, window))
+                before = np.maximum(before, right[at])
+            alpha = layer.alpha.cpu().numpy()[at]
+            alpha = np.maximum(alpha, cloth[at] * _enlarged(snap[..., layer.part - 1], person.crop, part))
             alpha = (alpha * (1.0 - before))[..., None]
-            shade = light * _round(layer, 1.0 - _enlarged(trust, person.crop, window))
-            colour = np.clip(layer.rgb.cpu().numpy().transpose(1, 2, 0) * shade[..., None], 0.0, 1.0)
-            out += alpha * (colour - out)
+            shade = light[at] * _round(layer.across.cpu().numpy()[at], doubt[at])
+            colour = layer.rgb.cpu().numpy()[:, at[0], at[1]].transpose(1, 2, 0) * shade[..., None]
+            out[at] += alpha * (np.minimum(colour, 1.0) - out[at])
         return np.asarray(np.clip(out * 255.0 + 0.5, 0, 255), np.uint8)
 
 
-def _round(layer: Layer, doubt: Array) -> Array:
+def _round(across: Array, doubt: Array) -> Array:
     """A torso darkens towards its sides; only used where the old garment tells nothing about the light."""
-    across = layer.across.cpu().numpy()
-    return np.asarray(1.0 - doubt * 0.22 * np.abs(across) ** 3)
+    return np.asarray(1.0 - doubt * 0.22 * np.abs(across * across * across))
+
+
+def _box(mask: Array, crop: Crop, window: Window) -> Window | None:
+    """The part of ``window`` that holds what a mask on the crop grid covers, with room for soft edges."""
+    rows, columns = np.flatnonzero(mask.max(1) > 0.02), np.flatnonzero(mask.max(0) > 0.02)
+    if rows.size == 0:
+        return None
+    corners = np.array([[columns[0] - 5, rows[0] - 5], [columns[-1] + 6, rows[-1] + 6]], np.float32)
+    (left, top), (right, bottom) = (corner.astype(int).tolist() for corner in np.rint(crop.to_frame(corners)))
+    left, top = max(left, window.left), max(top, window.top)
+    right, bottom = min(right, window.right), min(bottom, window.bottom)
+    return Window(left, top, right, bottom) if right > left and bottom > top else None
 
 
 def _enlarged(planes: Array, crop: Crop, window: Window) -> Array:
@@ -196,11 +224,16 @@ def _snapped(parts: list[Layer], worn: Array, where: Regions) -> Array:
         cv2.dilate(alphas, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * r + 1, 2 * r + 1))) for r in reach
     )
     # shoulders are where outlines differ most and where a gap looks worst; a hem or a cuff has a place of its own
-    shoulder = smoothstep(0.45, 0.25, where.axis_y)[..., None]
+    sleeved = len(parts) > 1  # a strap stays a strap
+    shoulder = smoothstep(0.45, 0.25, where.axis_y)[..., None] * float(sleeved)
     near = cv2.GaussianBlur(low + shoulder * (high - low), (0, 0), 1.0)
     distance = cv2.GaussianBlur(alphas, (0, 0), reach[1])
+    opening = np.maximum.reduce([layer.opening.cpu().numpy() for layer in parts])
+    bare = np.maximum(where.throat, cv2.dilate(opening, np.ones((3, 3), np.uint8)))
+    if not sleeved:
+        bare = np.maximum(bare, where.arm_shape)
     owner = distance >= distance.max(-1, keepdims=True) - 1e-6
-    return np.asarray(near * owner * (1.0 - where.throat)[..., None], np.float32)
+    return np.asarray(np.maximum(near * owner * (1.0 - bare)[..., None], alphas), np.float32)
 
 
 def _edited(rgb: Array, crop: Crop, warp: Warp, touched: Array) -> Window | None:
@@ -223,17 +256,20 @@ def _edited(rgb: Array, crop: Crop, warp: Warp, touched: Array) -> Window | None
     return Window(left, top, right, bottom) if right - left > 8 and bottom - top > 8 else None
 
 
-def reveal(picture: Array, person: Person, where: Regions, worn: Array, covered: Array) -> tuple[Array, Array]:
+def reveal(
+    picture: Array, person: Person, where: Regions, worn: Array, covered: Array, light: Array
+) -> tuple[Array, Array]:
     """What is behind the old garment: ``fill`` (h, w, 3) float32 colours in [0, 1], and ``gone`` (h, w) where they go.
 
     Skin on arms and neck, the lower garment below the new hem, background elsewhere, each continued smoothly from
-    where it is seen. A dress below the new hem stays: nothing tells what would be under it.
+    where it is seen; new skin takes its light and shade from the cloth that covered it, ``light`` (h, w). A dress below
+    the new hem stays: nothing tells what would be under it.
     """
     rgb = picture.astype(np.float32) / 255.0
     hem = _hem(covered, where.axis_y)
     below = smoothstep(hem - 0.02, hem + 0.04, where.axis_y)
     dress = person.probability(Label.DRESS) * below
-    gone = np.clip(cv2.dilate(worn, np.ones((3, 3), np.uint8)) - dress, 0.0, 1.0)
+    gone = np.clip(cv2.dilate(worn, np.ones((5, 5), np.uint8)) - dress, 0.0, 1.0)
 
     def seen(*labels: Label, margin: int = 3) -> Array:
         """Pixels that surely show these labels; edges are mixed with what they border on."""
@@ -249,12 +285,18 @@ def reveal(picture: Array, person: Person, where: Regions, worn: Array, covered:
 
     fill = scene
     has_lower = min(1.0, float(lower_seen.sum()) / 40.0)
+    gone = gone * (1.0 - where.body * below * (1.0 - has_lower))  # nothing is known about what is under there
+    tone = np.clip(light / max(float(np.median(light)), 1e-3), 0.75, 1.25)[..., None]
+    arms, neck = arms * tone * where.arm_round[..., None], neck * tone
     for colour, weight in (
         (lower, where.body * below * has_lower),
         (arms, where.arm_shape * person.matte),
         (neck, where.neck * where.body),
     ):
         fill = fill + weight[..., None] * (colour - fill)
+    # where the picture already looks like what would be filled in, a label was wrong or it makes no difference:
+    # its own texture is the better one
+    gone = gone * smoothstep(0.05, 0.14, np.abs(cv2.blur(rgb, (3, 3)) - fill).max(-1))
     return fill.astype(np.float32), gone.astype(np.float32)
 
 

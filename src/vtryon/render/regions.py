@@ -21,7 +21,8 @@ class Regions:
     """The layers of one crop.
 
     ``worn`` the old top; ``front`` hair, face and things carried, before any cloth; ``left_arm`` / ``right_arm`` skin
-    of an arm that lies before the torso's cloth; ``arm_shape`` where arms are, covered or not; ``neck`` where skin
+    of an arm that lies before the torso's cloth; ``arm_shape`` where arms are, covered or not,
+    and ``arm_round`` how light their roundness makes them; ``neck`` where skin
     appears if the old collar goes, ``throat`` its narrow middle; ``body`` the torso's own extent; ``axis_y`` how far
     down the torso a pixel is, 0 at the shoulders, 1 at the hips; ``size`` from shoulders to hips in grid px.
     """
@@ -31,6 +32,7 @@ class Regions:
     left_arm: Array
     right_arm: Array
     arm_shape: Array
+    arm_round: Array
     neck: Array
     throat: Array
     body: Array
@@ -51,14 +53,20 @@ def regions(person: Person) -> Regions:
     chin = _chin_height(person, points, axis_y, size)
     face = decided(person.probability(Label.FACE)) * chin
     front = np.maximum.reduce([face, *(decided(person.probability(label)) for label in (Label.HAIR, Label.CARRIED))])
-    arms, shapes = [], []
+    arms, shapes, rounds = [], [], []
     for side, label in ((0, Label.LEFT_ARM), (1, Label.RIGHT_ARM)):
         joints = points[[_SHOULDER[side], _ELBOW[side], _WRIST[side]]]
-        along, distance = _limb(joints, x, y)
-        # near the shoulder the cloth lies over the arm; farther down a visible arm is before the torso
-        arms.append(decided(person.probability(label)) * smoothstep(0.22, 0.34, along))
+        along, distance, hand = _limb(joints, x, y)
+        # near the shoulder the cloth lies over the arm, unless the hand is there; farther down a visible arm is before
+        # the torso
+        at_hand = smoothstep(0.3, 0.2, hand / size)
+        # where a hand is, any skin below the chin is the hand's: before the neck, labels waver between the two
+        skin = person.probability(Label.LEFT_ARM, Label.RIGHT_ARM, Label.FACE) * (1.0 - chin) * at_hand
+        shown = np.maximum(smoothstep(0.22, 0.34, along), at_hand)
+        arms.append(decided(np.maximum(person.probability(label), skin)) * shown)
         radius = size * np.interp(along, [0.0, 0.5, 1.0], [0.125, 0.095, 0.07]).astype(np.float32)
         shapes.append(np.clip((radius - distance) / 2.0 + 0.5, 0.0, 1.0))
+        rounds.append(1.0 - 0.25 * np.clip(distance / radius, 0.0, 1.0) ** 3)
     neck = (np.abs(axis_x) < 0.30) & (axis_y < 0.16) & (axis_y > -0.6)
     throat = smoothstep(0.17, 0.13, np.abs(axis_x)) * smoothstep(0.10, 0.02, axis_y) * (axis_y > -0.6)
     return Regions(
@@ -67,6 +75,7 @@ def regions(person: Person) -> Regions:
         left_arm=arms[0].astype(np.float32),
         right_arm=arms[1].astype(np.float32),
         arm_shape=np.maximum(shapes[0], shapes[1]).astype(np.float32),
+        arm_round=np.maximum(rounds[0], rounds[1]).astype(np.float32),
         neck=neck.astype(np.float32),
         throat=throat.astype(np.float32),
         body=(np.abs(axis_x) < 0.42).astype(np.float32) * person.matte,
@@ -99,9 +108,9 @@ def _chin_height(person: Person, points: Array, axis_y: Array, size: float) -> A
     return np.asarray(1.0 - smoothstep(level - 0.02, level + 0.05, axis_y))
 
 
-def _limb(joints: Array, x: Array, y: Array) -> tuple[Array, Array]:
+def _limb(joints: Array, x: Array, y: Array) -> tuple[Array, Array, Array]:
     """For each pixel the nearest place along shoulder (0), elbow (0.5), wrist (1), past it for the hand (up to 1.5),
-    and the distance to it in px."""
+    the distance to it in px, and the distance to the wrist and hand."""
     best = np.full(x.shape, np.inf, np.float32)
     along = np.zeros(x.shape, np.float32)
     for n, (a, b, longest) in enumerate(((joints[0], joints[1], 1.0), (joints[1], joints[2], 1.9))):
@@ -112,4 +121,6 @@ def _limb(joints: Array, x: Array, y: Array) -> tuple[Array, Array]:
         nearer = distance < best
         best = np.where(nearer, distance, best)
         along = np.where(nearer, (n + t) / 2, along)
-    return along.astype(np.float32), best.astype(np.float32)
+    reach = joints[2] + 0.35 * (joints[2] - joints[1])
+    hand = np.minimum(np.hypot(x - joints[2][0], y - joints[2][1]), np.hypot(x - reach[0], y - reach[1]))
+    return along.astype(np.float32), best.astype(np.float32), hand.astype(np.float32)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ class PlacingTraining:
     data: Path
     folder: Path
     loop: LoopConfig = field(
-        default_factory=lambda: LoopConfig(steps=3500, batch=192, weight_decay=2e-2, average=0.998)
+        default_factory=lambda: LoopConfig(steps=4000, batch=192, weight_decay=2e-2, average=0.998)
     )
     width: int = 256
     depth: int = 3
@@ -378,3 +378,22 @@ def _normalise(
     base = base[keep].median(0).values * 0.66
     base[:, 1] -= 0.15
     net.base.copy_(base.reshape(POINTS * 2))
+
+
+def main() -> None:
+    """``python -m vtryon.train.placing SCENES FOLDER``: train, or go on training, from the command line."""
+    import argparse
+
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("scenes", type=Path, help="folder of the rendered pairs, one numbered folder each")
+    parser.add_argument("folder", type=Path, help="where state, log, report and weights go")
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    config = PlacingTraining(options.scenes, options.folder)
+    loop = replace(config.loop, steps=options.steps, seed=options.seed)
+    print(json.dumps(train_placing(replace(config, loop=loop))))
+
+
+if __name__ == "__main__":
+    main()

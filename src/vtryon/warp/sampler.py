@@ -28,13 +28,15 @@ class Texture:
 
     ``planes`` (1, 8, H, W) float32: colour in [0, 1], then the coverage of the torso, the torso seen from behind, the
     left and the right sleeve, and the torso with its side seams closed; ``scale`` texture px per garment px; ``rows``
-    (R, 3) garment px of the torso's lattice: height, centre and half width; ``cloth`` (3,) plain colour in [0, 1].
+    (R, 3) garment px of the torso's lattice: height, centre and half width; ``cloth`` (3,) plain colour in [0, 1];
+    ``patterned`` 1 where the whole cloth has a pattern, 0 where it is plain but for a print.
     """
 
     planes: Tensor
     scale: float
     rows: Tensor
     cloth: Tensor
+    patterned: float
 
     @classmethod
     def of(cls, garment: Garment, scale: float = 1.0, device: str | torch.device = "cpu") -> Texture:
@@ -73,15 +75,16 @@ class Texture:
             scale,
             torch.from_numpy(rows).float().to(device),
             torch.from_numpy(garment.cloth.astype(np.float32) / 255.0).to(device),
+            _patterned(garment, lattice),
         )
 
-    def sample(self, points: Tensor) -> Tensor:
-        """Planes (C, h, w) at garment points (h, w, 2); nothing outside the picture."""
+    def sample(self, points: Tensor, planes: slice = slice(None)) -> Tensor:
+        """Some of the planes (C, h, w) at garment points (h, w, 2); nothing outside the picture."""
         h, w = self.planes.shape[-2:]
         size = torch.tensor([w, h], dtype=points.dtype, device=points.device)
         grid = points * self.scale / size * 2.0 - 1.0
         return functional.grid_sample(
-            self.planes, grid[None], mode="bilinear", padding_mode="zeros", align_corners=False
+            self.planes[:, planes], grid[None], mode="bilinear", padding_mode="zeros", align_corners=False
         )[0]
 
 
@@ -95,6 +98,25 @@ def _sleeve(garment: Garment, part: Part, side: str) -> Array:
     d = armpit - shoulder
     beyond = (x - shoulder[0]) * d[1] - (y - shoulder[1]) * d[0]
     return np.asarray((garment.parts == part) & ((beyond if part == Part.LEFT_SLEEVE else -beyond) > 0))
+
+
+def _patterned(garment: Garment, lattice: Array) -> float:
+    """Whether the cloth at the torso's sides, where prints do not reach, is anything but plain: 0 to 1."""
+    import cv2
+
+    lab = cv2.cvtColor(garment.rgb, cv2.COLOR_RGB2LAB).astype(np.float32)
+    top, bottom = int(lattice[1, 0, 1]), int(lattice[-1, 0, 1])
+    y, x = np.mgrid[: lab.shape[0], : lab.shape[1]]
+    middle, half = float(lattice[..., 0].mean()), float(lattice[1:, -1, 0].mean() - lattice[1:, 0, 0].mean()) / 2
+    u = np.abs(x - middle) / max(half, 1.0)
+    sides = (u > 0.6) & (u < 0.92) & (y > top) & (y < bottom) & (garment.alpha > 0.9) & (garment.parts == Part.TORSO)
+    if sides.sum() < 50:
+        return 0.0
+    colours = lab[sides]
+    # folds and light move the lightness by some twenty levels; patterns move it farther, or the colour
+    away = np.abs(colours - np.median(colours, 0))
+    share = float(((away[:, 0] > 34) | (away[:, 1:].max(1) > 12)).mean())
+    return float(np.clip((share - 0.08) / 0.1, 0.0, 1.0))
 
 
 def _wrapped(garment: Garment, torso: Array) -> Array:
@@ -122,12 +144,14 @@ def _from_behind(garment: Garment, torso: Array) -> Array:
 @dataclass(frozen=True, eq=False)
 class Layer:
     """One part of the garment in the picture: ``rgb`` (3, h, w) in [0, 1], ``alpha`` (h, w), ``across`` (h, w): where
-    on the torso's visible width the pixel lies, -1 to 1 (0 for sleeves), for shading that needs no old garment."""
+    on the torso's visible width the pixel lies, -1 to 1 (0 for sleeves), for shading that needs no old garment;
+    ``opening`` (h, w): the neckline and armholes, where the body shows through the torso's outline."""
 
     part: Part
     rgb: Tensor
     alpha: Tensor
     across: Tensor
+    opening: Tensor
 
 
 def _upsampled(coarse: Tensor, size: tuple[int, int]) -> Tensor:
@@ -152,6 +176,12 @@ def backward_map(
 ) -> tuple[Tensor, Tensor]:
     """(h, w, 2) garment points of the picture's pixels, and (h, w) in [0, 1], 0 where that is too far from the part to
     mean anything. ``window`` (left, top, right, bottom) in frame px is laid out on ``size`` = (h, w) pixels."""
+    full = _upsampled(_coarse_map(spline, window, size), size)
+    return full[..., :2], full[..., 2]
+
+
+def _coarse_map(spline: Spline, window: tuple[float, float, float, float], size: tuple[int, int]) -> Tensor:
+    """What :func:`backward_map` interpolates: (h', w', 3) float32, points and nearness at every ``_STEP``-th pixel."""
     grid = _coarse_grid(window, size)
     flat = grid.reshape(-1, 2)
     if spline.part == Part.TORSO:
@@ -159,9 +189,7 @@ def backward_map(
         near = torch.ones_like(points[:, 0])
     else:
         points, near = _through_mesh(spline, flat)
-    both = torch.cat([points, near[:, None]], -1).reshape(*grid.shape[:2], 3).float()
-    full = _upsampled(both, size)
-    return full[..., :2], full[..., 2]
+    return torch.cat([points, near[:, None]], -1).reshape(*grid.shape[:2], 3).float()
 
 
 def _flat(points: Array) -> Tensor:
@@ -222,6 +250,8 @@ def turned(points: Tensor, rows: Tensor, turn: float) -> tuple[Tensor, Tensor, T
     """
     centre, half = _rows_at(points[..., 1], rows)
     t = (points[..., 0] - centre) / half
+    if turn == 0:
+        return points, t, torch.zeros_like(t)
     inside = t.clamp(-1.0, 1.0)
     angle = torch.asin(inside) - turn
     u = torch.sin(angle) + (t - inside) * math.copysign(1.0, math.cos(turn))
@@ -250,8 +280,7 @@ def layers(
     result = []
     for spline in warp.splines:
         if spline.part == Part.TORSO:
-            points, _ = backward_map(spline, window, size)
-            result.append(_torso_layer(points.to(device), warp.turn, texture, back))
+            result.append(_torso_layer(spline, window, size, warp.turn, texture, back))
         else:
             result.append(_sleeve_layer(spline, window, size, texture))
     return result
@@ -273,26 +302,55 @@ def _sleeve_layer(
         high = np.array([right, bottom]) / scale + window[:2]
         box = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
         points, near = (t.to(device) for t in backward_map(spline, box, (bottom - top, right - left)))
-        planes = texture.sample(points)
+        planes = texture.sample(points, slice(0, 7))
         rgb[:, top:bottom, left:right] = planes[:3]
         alpha[top:bottom, left:right] = planes[5 if spline.part == Part.LEFT_SLEEVE else 6] * (near > 0.5)
-    return Layer(spline.part, rgb, alpha, torch.zeros_like(alpha))
+    none = torch.zeros_like(alpha)
+    return Layer(spline.part, rgb, alpha, none, none)
 
 
-def _torso_layer(points: Tensor, turn: float, texture: Texture, back: Texture | None) -> Layer:
-    garment_points, across, behind = turned(points, texture.rows, turn)
-    planes = texture.sample(garment_points)
-    share = min(1.0, max(0.0, abs(math.sin(turn)) - 0.1) / 0.3)
+def _torso_layer(
+    spline: Spline,
+    window: tuple[float, float, float, float],
+    size: tuple[int, int],
+    turn: float,
+    texture: Texture,
+    back: Texture | None,
+) -> Layer:
+    device = texture.planes.device
+    coarse = _coarse_map(spline, window, size)[..., :2].to(device)
+    # most people face the camera most of the time: then the turn is smooth enough for the coarse grid, and what only
+    # turning shows need not be sampled
+    turns = abs(math.sin(turn)) > 0.1 or math.cos(turn) < 0
+    if turns:
+        garment_points, across, behind = turned(_upsampled(coarse, size), texture.rows, turn)
+    else:
+        points, across, _ = turned(coarse, texture.rows, turn)
+        full = _upsampled(torch.cat([points, across[..., None]], -1), size)
+        garment_points, across, behind = full[..., :2], full[..., 2], torch.zeros(size, device=device)
+    planes = texture.sample(garment_points, slice(None) if turns else slice(0, 5))
+    rgb, front, filled = planes[:3], planes[3], planes[4]
+    opening = (filled - front).clamp_min(0.0) * (1.0 - behind)
+    if not turns:
+        return Layer(Part.TORSO, rgb, front, across.clamp(-1.0, 1.0), opening)
+    share = min(1.0, (abs(math.sin(turn)) - 0.1) / 0.3) if math.cos(turn) >= 0 else 1.0
     closed = torch.where(across.abs() < 1.0, planes[7] * share, 0.0)
-    alpha = torch.maximum(planes[3], closed) * (1.0 - behind) + torch.maximum(planes[4], closed) * behind
-    rgb = planes[:3] * (1.0 - behind) + texture.cloth[:, None, None] * behind
+    alpha = torch.maximum(front, closed) * (1.0 - behind) + torch.maximum(filled, closed) * behind
     if back is not None and bool((behind > 0).any()):
-        rgb = planes[:3] * (1.0 - behind) + back.sample(_on_back(garment_points, texture, back))[:3] * behind
+        seen = back.sample(_on_back(garment_points, texture, back), slice(0, 3))
+        rgb = rgb * (1.0 - behind) + seen * behind
+    else:
+        # round the side the cloth goes on as it is there, mirrored; a print on the chest does not come up on the
+        # back, unless the whole cloth is patterned
+        centre, half = _rows_at(garment_points[..., 1], texture.rows)
+        from_side = 1.0 - ((garment_points[..., 0] - centre) / half).abs()
+        plain = behind * (1.0 - texture.patterned) * ((from_side - 0.15) / 0.25).clamp(0.0, 1.0)
+        rgb = rgb * (1.0 - plain) + texture.cloth[:, None, None] * plain
     # a turned torso ends where its surface turns away, not where the picture of the garment ends
     limit = 1.0 + 0.2 * math.cos(turn) ** 4
     soft = 0.03
     alpha = alpha * ((limit + soft - across.abs()) / soft).clamp(0.0, 1.0)
-    return Layer(Part.TORSO, rgb, alpha, across.clamp(-1.0, 1.0))
+    return Layer(Part.TORSO, rgb, alpha, across.clamp(-1.0, 1.0), opening)
 
 
 def _on_back(points: Tensor, texture: Texture, back: Texture) -> Tensor:
