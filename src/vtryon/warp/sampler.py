@@ -83,9 +83,8 @@ class Texture:
         h, w = self.planes.shape[-2:]
         size = torch.tensor([w, h], dtype=points.dtype, device=points.device)
         grid = points * self.scale / size * 2.0 - 1.0
-        return functional.grid_sample(
-            self.planes[:, planes], grid[None], mode="bilinear", padding_mode="zeros", align_corners=False
-        )[0]
+        chosen = self.planes[:, planes]
+        return functional.grid_sample(chosen, grid[None], padding_mode="zeros", align_corners=False)[0]
 
 
 def _sleeve(garment: Garment, part: Part, side: str) -> Array:
@@ -276,7 +275,6 @@ def layers(
     back: Texture | None = None,
 ) -> list[Layer]:
     """The garment's parts over ``window`` of the frame, drawn on ``size`` = (h, w) pixels, farthest first."""
-    device = texture.planes.device
     result = []
     for spline in warp.splines:
         if spline.part == Part.TORSO:
