@@ -95,7 +95,7 @@ def garment_scale(garment: Garment, body: Body) -> float:
         -0.14
         - 0.13 * np.log(np.clip(shoulders / armpits, 0.5, 1.5))
         - 0.23 * np.log(np.clip(hem / armpits, 0.6, 2.0))
-        + 0.47 * np.log(body.breadth / body.size)
+        + 0.47 * np.log(np.clip(body.breadth / body.size, 0.2, 2.0))
     )
     return float(np.exp(log) * body.size / armpits)
 
