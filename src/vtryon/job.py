@@ -44,6 +44,7 @@ class Options:
     end: float | None = None
     fit: str = "regular"
     length: float = 1.0
+    warp: str = "auto"
     device: str = "auto"
     if_exists: IfExists = IfExists.REFUSE
     max_pixels: int = MAX_PIXELS
@@ -217,7 +218,7 @@ def dress(
     people: Iterable[Person | None] | None = None,
 ) -> Iterator[TryOnFrame]:
     """:func:`vtryon.pipeline.try_on` with these options."""
-    chosen = TryOnOptions(fit=options.fit, length=options.length, device=options.device)
+    chosen = TryOnOptions(fit=options.fit, length=options.length, warp=options.warp, device=options.device)
     return try_on(frames, garment, back=back, options=chosen, people=people)
 
 

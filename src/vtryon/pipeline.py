@@ -103,7 +103,8 @@ def default_labeller(device: str = "auto") -> Labeller | None:
         path = find("parser")
     except UnavailableError:
         return None
-    return ParserLabeller.load(path, device=device)
+    # every second frame is labelled afresh: between, labels carried by flow are steadier, and cost less
+    return ParserLabeller.load(path, device=device, every=2)
 
 
 def _dress(

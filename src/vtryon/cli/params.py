@@ -36,6 +36,14 @@ def parse_pixels(text: str) -> int:
     return pixels
 
 
+class WarpMethod(StrEnum):
+    """What lays the garment on the body."""
+
+    AUTO = "auto"
+    ANCHORED = "anchored"
+    PLACED = "placed"
+
+
 class Fit(StrEnum):
     """How the garment is cut."""
 
@@ -89,6 +97,9 @@ MaxPixels = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(metavar="DEVICE", help="Where the networks run: auto, cpu, cuda, cuda:N or mps.")]
+WarpChoice = Annotated[
+    WarpMethod, typer.Option("--warp", help="What lays the garment on the body: a trained regressor or plain geometry.")
+]
 FitChoice = Annotated[Fit, typer.Option("--fit", help="How closely the garment follows the body.")]
 Length = Annotated[float, typer.Option(min=0.5, max=2.0, help="Garment length, relative to its own proportions.")]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Overwrite the output if it is there.", rich_help_panel=OUTPUT)]

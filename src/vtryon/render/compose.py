@@ -95,13 +95,17 @@ class Composer:
             small = layers(warp, texture, _crop_window(person.crop), CROP_SIZE, back)
             covered = _coverage(small)
             snap = _snapped(small, planes[..., 0], where)
+            room = _room(person, where)
+            snap *= room
             covered = np.maximum(covered, snap.max(-1) * planes[..., 0])
             fill, gone = reveal(picture, person, where, planes[..., 0], covered, planes[..., 4])
             window = _edited(rgb, person.crop, warp, np.maximum(gone, covered))
             if window is None:
                 return rgb.copy(), RenderState(person.shot, person.crop, picture, planes, light_state)
             sharp = layers(warp, texture, window.edges, window.size, back)
-            result = self._compose(window.of(rgb), window, person, picture, planes, trust, fill, gone, snap, sharp)
+            result = self._compose(
+                window.of(rgb), window, person, picture, planes, trust, fill, gone, snap, room, sharp
+            )
         out = rgb.copy()
         out[window.top : window.bottom, window.left : window.right] = result
         return out, RenderState(person.shot, person.crop, picture, planes, light_state)
@@ -125,6 +129,7 @@ class Composer:
         fill: Array,
         gone: Array,
         snap: Array,
+        room: Array,
         sharp: list[Layer],
     ) -> Array:
         full = source.astype(np.float32) / 255.0
@@ -159,7 +164,7 @@ class Composer:
                 before = np.maximum(before, left[at])
             if layer.part != Part.RIGHT_SLEEVE:
                 before = np.maximum(before, right[at])
-            alpha = layer.alpha.cpu().numpy()[at]
+            alpha = layer.alpha.cpu().numpy()[at] * _enlarged(room[..., layer.part - 1], person.crop, part)
             alpha = np.maximum(alpha, cloth[at] * _enlarged(snap[..., layer.part - 1], person.crop, part))
             alpha = (alpha * (1.0 - before))[..., None]
             shade = light[at] * _round(layer.across.cpu().numpy()[at], doubt[at])
@@ -208,6 +213,24 @@ def _coverage(parts: list[Layer]) -> Array:
     for layer in parts:
         open_ = open_ * (1.0 - layer.alpha)
     return np.asarray((1.0 - open_).cpu().numpy(), np.float32)
+
+
+def _room(person: Person, where: Regions) -> Array:
+    """(h, w, 3): where each part (torso, left, right sleeve) can be at all: the person's outline and a little more.
+
+    Clothes hang on bodies, and the corner of a hem that shows on the far side of a bare arm is a mistake, so the torso
+    keeps to the body without its arms. Below the hips there is more room, for dresses.
+    """
+    near, far = (max(2, round(share * where.size)) for share in (0.05, 0.25))
+    skirt = smoothstep(1.0, 1.3, where.axis_y)
+    rooms = []
+    for outline in (person.matte * (1.0 - np.maximum(where.left_arm, where.right_arm)), person.matte):
+        close, wide = (
+            cv2.GaussianBlur(cv2.dilate(outline, np.ones((2 * r + 1, 2 * r + 1), np.uint8)), (0, 0), 1.0)
+            for r in (near, far)
+        )
+        rooms.append(smoothstep(0.2, 0.8, close + skirt * (wide - close)))
+    return np.stack([rooms[0], rooms[1], rooms[1]], -1).astype(np.float32)
 
 
 def _snapped(parts: list[Layer], worn: Array, where: Regions) -> Array:
