@@ -24,7 +24,7 @@ PEOPLE_SIZE = (560, 384)
 
 PAIRS_SIZE = (384, 288)
 
-_PAIRS_LABELS = np.array([Label.BACKGROUND, Label.HAIR, Label.FACE, Label.TOP, Label.LOWER, Label.LEFT_ARM,
+PAIRS_LABELS = np.array([Label.BACKGROUND, Label.HAIR, Label.FACE, Label.TOP, Label.LOWER, Label.LEFT_ARM,
                           Label.RIGHT_ARM, Label.LEGS], np.uint8)  # fmt: skip
 """Label of each number in a rendered scene's label map."""
 
@@ -167,7 +167,7 @@ def _pairs(folder: Path, cache: Path, look: _Analyst, tell: Report) -> None:
     packer = _Packer(cache, "pairs", len(files), parts)
     for done, file in enumerate(files):
         rgba = np.asarray(Image.open(file).convert("RGBA"))
-        labels = _PAIRS_LABELS[np.asarray(Image.open(file.with_name(f"{file.stem}_lab.png")))]
+        labels = PAIRS_LABELS[np.asarray(Image.open(file.with_name(f"{file.stem}_lab.png")))]
         code = cv2.imdecode(np.fromfile(file.with_name(f"{file.stem}_cor.png"), np.uint8), cv2.IMREAD_UNCHANGED)
         code = np.asarray(code, np.uint16)[..., ::-1]  # R, G in 0..1023, B: known
         place = np.dstack([code[..., :2] >> 2, np.where(code[..., 2:] > 0, 255, 0)]).astype(np.uint8)

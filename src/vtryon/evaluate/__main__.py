@@ -1,0 +1,134 @@
+"""``python -m vtryon.evaluate NAME``: one measure, its figures as JSON on standard output."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vtryon.errors import VtryonError
+from vtryon.person import Labeller
+from vtryon.person.regions import label_regions
+from vtryon.pipeline import default_labeller
+from vtryon.warp import METHODS
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments of every measure."""
+    top = argparse.ArgumentParser(prog="python -m vtryon.evaluate", description=__doc__)
+    names = top.add_subparsers(dest="measure", required=True, metavar="NAME")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--warp", choices=METHODS, default="auto", help="what lays the garment on the body")
+    labels = argparse.ArgumentParser(add_help=False)
+    labels.add_argument("--labels", choices=("parser", "regions"), default="parser", help="network or geometry")
+    data = argparse.ArgumentParser(add_help=False)
+    data.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of people, pairs, ...")
+
+    clip = names.add_parser("clip", parents=[common, labels], help="a clip against its truth")
+    clip.add_argument("video", type=Path)
+    clip.add_argument("garment", type=Path)
+    clip.add_argument("--truth", type=Path, help="default: the clip itself, for a garment that is already worn")
+    clip.add_argument("--step", type=int, default=6, help="every so many frames count")
+
+    pairs = names.add_parser("pairs", parents=[common, labels, data], help="rendered scenes with true pairs")
+    pairs.add_argument("--every", type=int, default=1, help="every so many scenes count")
+    pairs.add_argument("--seed", type=int, default=0, help="of prints and backgrounds")
+
+    names.add_parser("texture", parents=[common, data], help="where the cloth lies on rendered scenes")
+
+    still = names.add_parser("still", parents=[common, labels], help="hem jitter on photographs as noisy clips")
+    still.add_argument("garment", type=Path)
+    still.add_argument("pictures", type=Path, nargs="+", help="photographs, or videos whose first frame counts")
+    still.add_argument("--seconds", type=float, default=3.0)
+    still.add_argument("--seed", type=int, default=0, help="of the noise")
+
+    damage = names.add_parser("damage", parents=[common, labels, data], help="leftover and damage on photographs")
+    damage.add_argument("garments", type=Path, nargs="+")
+    damage.add_argument("--every", type=int, default=1, help="every so many photographs count")
+    return top
+
+
+def run(options: argparse.Namespace) -> Any:
+    """The measure that ``options`` name."""
+    warp = options.warp
+    if options.measure == "texture":
+        from vtryon.evaluate.texture import measure_texture
+
+        return measure_texture(options.data, warp=warp)
+    labeller = named_labeller(options.labels)
+    if options.measure == "clip":
+        from vtryon.evaluate.clip import measure_clip
+
+        return measure_clip(
+            options.video, options.garment, options.truth, labeller=labeller, warp=warp, step=options.step
+        )
+    if options.measure == "pairs":
+        from vtryon.evaluate.pairs import measure_pairs
+
+        return measure_pairs(options.data, labeller=labeller, warp=warp, every=options.every, seed=options.seed)
+    if options.measure == "still":
+        return _still(options, labeller)
+    from vtryon.evaluate.damage import measure_damage
+
+    return measure_damage(options.data, options.garments, labeller=labeller, warp=warp, every=options.every)
+
+
+def _still(options: argparse.Namespace, labeller: Labeller) -> dict[str, Any]:
+    from vtryon.evaluate.hem import hem_jitter
+    from vtryon.garment import load_garment
+
+    garment = load_garment(options.garment)
+    found = {
+        str(path): asdict(
+            hem_jitter(
+                first_picture(path), garment, labeller=labeller, warp=options.warp, seconds=options.seconds,
+                seed=options.seed,
+            )
+        )
+        for path in options.pictures
+    }  # fmt: skip
+    names = [name for name in next(iter(found.values())) if name != "missing"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a measure that no picture has
+        means = {name: round(float(np.nanmean([one[name] for one in found.values()])), 4) for name in names}
+    return {"mean": means, "pictures": found}
+
+
+def first_picture(path: Path) -> np.ndarray[Any, Any]:
+    """A photograph, or a video's first frame, (H, W, 3) uint8, at an even size, as encoders want it."""
+    if path.suffix.lower() in (".mp4", ".mov", ".mkv", ".webm"):
+        from vtryon.video import VideoReader
+
+        with VideoReader(path) as reader:
+            rgb = next(iter(reader)).rgb
+    else:
+        from vtryon.garment import load_picture
+
+        rgb, _ = load_picture(path)
+    return rgb[: rgb.shape[0] // 2 * 2, : rgb.shape[1] // 2 * 2]
+
+
+def named_labeller(name: str) -> Labeller:
+    """``regions``: geometry; ``parser``: the network, or geometry where its weights are missing."""
+    return (default_labeller() if name == "parser" else None) or label_regions
+
+
+def main() -> int:
+    options = parser().parse_args()
+    try:
+        report = {"command": " ".join(sys.argv[1:]), **run(options)}
+    except VtryonError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    print(json.dumps(report, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,136 @@
+"""Rendered scenes with made prints, on a small scene made here: a square of grey cloth before any background."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from vtryon.errors import MissingInputError
+from vtryon.evaluate.pairs import make_pair
+from vtryon.evaluate.scenes import Scene, dyed, main_colour, make_background, make_print, validation_scenes
+from vtryon.evaluate.texture import distances, person_of
+from vtryon.types import KEYPOINTS, Array, Label
+from vtryon.warp import Spline, Texture, Warp, garment_lattices
+
+GREY = round(255 * (1.055 * 0.7 ** (1 / 2.4) - 0.055))  # cloth of albedo 0.70 in full light
+BOX = (100, 60)  # left and top of the worn square, 120 x 160 px; the product is twice as large at (70, 90)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with one validation scene; the product's pixel (70 + 2 dx, 90 + 2 dy) is worn at BOX + (dx, dy)."""
+    root = tmp_path_factory.mktemp("data")
+    folder = root / "pairs" / "0017"
+    folder.mkdir(parents=True)
+    (root / "pairs" / "0018").mkdir()
+    left, top = BOX
+    worn, labels = np.zeros((384, 288, 4), np.uint8), np.zeros((384, 288), np.uint8)
+    worn[top : top + 160, left : left + 120] = (GREY, GREY, GREY, 255)
+    labels[top : top + 160, left : left + 120] = 3
+    product, parts = np.zeros((512, 384, 4), np.uint8), np.zeros((512, 384), np.uint8)
+    product[90:410, 70:310] = (GREY, GREY, GREY, 255)
+    parts[90:410, 70:310] = 1
+    y, x = np.mgrid[:160, :120]
+    cor = np.zeros((384, 288, 3), np.uint16)  # OpenCV writes B, G, R
+    cor[top : top + 160, left : left + 120] = np.stack(
+        [np.ones_like(x), np.rint((91 + 2 * y) / 512 * 1023), np.rint((71 + 2 * x) / 384 * 1023)], -1
+    )
+    cor[top : top + 160, left : left + 20, 0] = 0  # the cloth at its right cannot be seen in the product picture
+    for j in range(3):
+        for name, rgba in ((f"t{j}_f0", worn), (f"product_{j}", product)):
+            Image.fromarray(rgba).save(folder / f"{name}.webp", lossless=True)
+        cv2.imwrite(str(folder / f"t{j}_f0_cor.png"), cor)
+        cv2.imwrite(str(folder / f"t{j}_f0_lab.png"), labels)
+        cv2.imwrite(str(folder / f"product_{j}_lab.png"), parts)
+    points = {name: [190.0, 90.0] for name in KEYPOINTS}
+    points |= {"armpit_r": [70, 130], "armpit_l": [310, 130], "shoulder_r": [70, 90], "shoulder_l": [310, 90]}
+    points |= {"hem_r": [70, 410], "hem_l": [310, 410], "hem_c": [190, 410]}
+    marks = [[150.0, 100.0, 1.0]] * 33
+    meta = {
+        "yaw": 0.0,
+        "tops": [{"kind": {"sleeve_kind": "tank"}, "product_kp": points}] * 3,
+        "images": {f"t{j}_f0": {"mediapipe": marks if j else None} for j in range(3)},
+    }
+    (folder / "meta.json").write_text(json.dumps(meta))
+    return root
+
+
+@pytest.fixture
+def scene(data: Path) -> Scene:
+    (only,) = validation_scenes(data)
+    return only
+
+
+def halves() -> Array:
+    """Cloth, green above row 250 and red below it."""
+    cloth = np.full((512, 384, 3), (30, 140, 60), np.uint8)
+    cloth[250:] = (180, 40, 40)
+    return cloth
+
+
+def test_no_scenes_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(MissingInputError, match="no validation scenes"):
+        list(validation_scenes(tmp_path))
+
+
+def test_grey_in_full_light_takes_the_colour_of_its_dye() -> None:
+    cloth = halves()[:, :288]
+    assert np.abs(dyed(np.full(cloth.shape, GREY, np.uint8), cloth).astype(int) - cloth).max() <= 1
+    dark = dyed(np.full(cloth.shape, GREY // 2, np.uint8), cloth)
+    assert (dark.astype(int) < cloth).all()
+
+
+def test_cloth_is_worn_where_it_comes_from(scene: Scene) -> None:
+    behind = np.full((384, 288, 3), 77, np.float32)
+    worn = scene.worn(0, halves(), behind)
+    left, top = BOX
+    assert (worn[10, 10] == 77).all()
+    assert np.abs(worn[top + 70, left + 60].astype(int) - (30, 140, 60)).max() <= 2  # row 231 of the product
+    assert np.abs(worn[top + 90, left + 60].astype(int) - (180, 40, 40)).max() <= 2  # row 271
+    # where its origin is not known the cloth has its main colour
+    assert (main_colour(halves()) == (180, 40, 40)).all()
+    assert np.abs(worn[top + 20, left + 10].astype(int) - (180, 40, 40)).max() <= 2
+    product = scene.product(0, halves(), np.full((512, 384, 3), 244, np.float32))
+    assert (product[5, 5] == 244).all()
+    assert np.abs(product[200, 200].astype(int) - (30, 140, 60)).max() <= 2
+
+
+def test_prints_and_backgrounds_follow_their_seed() -> None:
+    one, again, other = (make_print(np.random.default_rng(s)) for s in (1, 1, 2))
+    assert (one == again).all()
+    assert (one != other).any()
+    assert make_background(np.random.default_rng(1)).shape == (384, 288, 3)
+
+
+def test_a_pair_differs_only_in_its_tops(scene: Scene) -> None:
+    pair = make_pair(scene, 0, 1, seed=0)
+    assert pair.kinds == "sleeveless on sleeveless"
+    assert pair.region.sum() == 120 * 160
+    assert (pair.source != pair.truth).any()
+    assert (pair.source == pair.truth)[~pair.region].all()
+
+
+def test_distance_of_a_known_shift(scene: Scene) -> None:
+    """A garment laid where it truly lies is 0 away; one laid 3 px to the side is 6 product px away, 3 of 192."""
+    garment, texture = scene.garment(0), Texture.of(scene.garment(0))
+    for shift in (0.0, 3.0):
+        splines = tuple(
+            Spline(part, lattice, ((lattice - (70, 90)) / 2 + BOX + (shift, 0)).astype(np.float32))
+            for part, lattice in garment_lattices(garment).items()
+        )
+        found, sleeve = distances(scene, 0, garment, Warp(splines, 0.0), texture)
+        assert len(found) == 100 * 160
+        assert not sleeve.any()
+        assert found.mean() == pytest.approx(shift, abs=0.15)
+
+
+def test_the_person_is_known_as_in_use(scene: Scene) -> None:
+    assert scene.landmarks(0) is None
+    person = person_of(scene, 1)
+    assert person.crop.width == 288
+    assert person.labels[Label.TOP].mean() / 255 == pytest.approx(120 * 160 / (384 * 288), rel=0.05)
