@@ -1,0 +1,113 @@
+"""What lies before the cloth and what it may cover."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import scenes
+from vtryon.render.regions import Regions, regions
+from vtryon.types import CROP_SIZE, Array, Label
+
+
+def on_crop(points: Array) -> tuple[Array, Array]:
+    """Columns and rows of the crop grid for points of the picture."""
+    grid = np.floor(points / 2.5).astype(int)
+    return grid[..., 1], grid[..., 0]
+
+
+def read(points: Array | None = None, **changes: float) -> tuple[Regions, Array]:
+    _, person, labels = scenes.scene(points, **changes)  # type: ignore[arg-type]
+    return regions(person), labels[1::2, 1::2][: CROP_SIZE[0] * 5 // 4]
+
+
+def test_masks_are_masks() -> None:
+    where, _ = read()
+    for name in ("worn", "front", "left_arm", "right_arm", "arm_shape", "neck", "throat", "body"):
+        mask = getattr(where, name)
+        assert mask.shape == CROP_SIZE, name
+        assert mask.dtype == np.float32, name
+        assert 0.0 <= mask.min() < 0.01, name
+        assert 0.99 < mask.max() <= 1.0, name
+
+
+def test_the_old_top_is_what_is_worn() -> None:
+    where, _ = read()
+    chest = on_crop(scenes.body()[[11, 12, 23, 24]].mean(0))
+    assert where.worn[chest] == pytest.approx(1.0)
+    assert where.worn[on_crop(scenes.body()[0])] == 0.0
+    assert where.worn[on_crop(scenes.body()[25])] == 0.0
+
+
+def test_a_hand_before_the_body_is_before_the_cloth() -> None:
+    where, _ = read(scenes.hand_on_belly())
+    hand = on_crop(scenes.hand_on_belly()[15])
+    assert where.left_arm[hand] > 0.95
+    assert where.right_arm[hand] < 0.05 or where.left_arm[hand] > 0.95
+    middle = on_crop(scenes.hand_on_belly()[[13, 15]].mean(0))
+    assert where.left_arm[middle] > 0.95, "and so is the forearm"
+
+
+def test_a_bare_shoulder_is_under_the_cloth() -> None:
+    _, _, labels = scenes.scene()
+    points = scenes.body()
+    near_joint = points[11] + 0.15 * (points[13] - points[11])
+    y, x = np.mgrid[:640, :480]
+    bare = (np.hypot(x - near_joint[0], y - near_joint[1]) < 14) & (labels == Label.TOP)
+    assert bare.any()
+    labels[bare] = Label.LEFT_ARM
+    where = regions(scenes.person(points, labels))
+    assert where.left_arm[on_crop(near_joint)] < 0.3
+    assert where.left_arm[on_crop(points[15])] > 0.95, "the hand is not"
+
+
+def test_a_collar_may_cover_the_neck_but_never_the_face() -> None:
+    where, _ = read()
+    points = scenes.body()
+    for landmark in (0, 9, 10):
+        assert where.front[on_crop(points[landmark])] > 0.95
+    neck = points[[11, 12]].mean(0) - np.float32([0, 16])
+    assert where.front[on_crop(neck)] < 0.05
+    assert where.neck[on_crop(neck)] == 1.0
+
+
+def test_hair_is_before_everything_even_on_the_chest() -> None:
+    points = scenes.body()
+    _, _, labels = scenes.scene(points)
+    labels[int(points[11, 1]) : int(points[11, 1]) + 60, 205:225] = Label.HAIR  # a strand over the shoulder
+    where = regions(scenes.person(points, labels))
+    assert where.front[on_crop(np.float32([215, points[11, 1] + 30]))] > 0.95
+
+
+def test_things_carried_are_before_the_cloth() -> None:
+    points = scenes.body()
+    _, _, labels = scenes.scene(points)
+    labels[230:300, 230:250] = Label.CARRIED  # a badge strap
+    where = regions(scenes.person(points, labels))
+    assert where.front[on_crop(np.float32([240, 265]))] > 0.95
+
+
+def test_a_pinhole_in_the_labels_is_no_hole_in_the_garment() -> None:
+    points = scenes.body()
+    _, _, labels = scenes.scene(points)
+    labels[260:265, 240:245] = Label.BACKGROUND
+    where = regions(scenes.person(points, labels))
+    assert where.worn[104:106, 96:98].min() > 0.9
+
+
+def test_the_axis_runs_from_shoulders_to_hips_however_one_leans() -> None:
+    points = scenes.body()
+    c, s = np.cos(0.4), np.sin(0.4)
+    leaning = ((points - (240, 300)) @ np.array([[c, s], [-s, c]]) + (240, 300)).astype(np.float32)
+    for at in (points, leaning):
+        where, _ = read(at)
+        assert where.axis_y[on_crop(at[[11, 12]].mean(0))] == pytest.approx(0.0, abs=0.02)
+        assert where.axis_y[on_crop(at[[23, 24]].mean(0))] == pytest.approx(1.0, abs=0.02)
+        assert where.size == pytest.approx(150 / 2.5, abs=1)
+
+
+def test_from_behind_the_neck_is_still_free_for_a_collar() -> None:
+    where, _ = read(yaw=180.0)
+    points = scenes.body(180.0)
+    assert where.front[on_crop(points[[11, 12]].mean(0) - np.float32([0, 4]))] < 0.5
+    assert where.front[on_crop(points[7:9].mean(0))] > 0.95
