@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -119,14 +120,22 @@ def named_labeller(name: str) -> Labeller:
     return (default_labeller() if name == "parser" else None) or label_regions
 
 
-def main() -> int:
-    options = parser().parse_args()
+def without_nan(value: Any) -> Any:
+    """The same with None for figures that there are none of: JSON knows no NaN."""
+    if isinstance(value, dict):
+        return {key: without_nan(one) for key, one in value.items()}
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = parser().parse_args(arguments)
     try:
-        report = {"command": " ".join(sys.argv[1:]), **run(options)}
+        report = {"command": " ".join(arguments), **run(options)}
     except VtryonError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    print(json.dumps(report, indent=1))
+    print(json.dumps(without_nan(report), indent=1))
     return 0
 
 
