@@ -96,6 +96,7 @@ def test_cloth_is_worn_where_it_comes_from(scene: Scene) -> None:
     assert (main_colour(halves()) == (180, 40, 40)).all()
     assert np.abs(worn[top + 20, left + 10].astype(int) - (180, 40, 40)).max() <= 2
     product = scene.product(0, halves(), np.full((512, 384, 3), 244, np.float32))
+    assert scene.brightness(0) == pytest.approx(1, abs=0.01)
     assert (product[5, 5] == 244).all()
     assert np.abs(product[200, 200].astype(int) - (30, 140, 60)).max() <= 2
 

@@ -41,7 +41,8 @@ class Pair:
 def make_pair(scene: Scene, old: int, new: int, seed: int) -> Pair:
     """The person of ``scene`` in top ``old``, to be dressed in ``new``, each with a print of its own."""
     rng = np.random.default_rng([seed, int(scene.folder.name), old, new])
-    prints, background = (make_print(rng), make_print(rng)), make_background(rng)
+    prints = make_print(rng), make_print(rng)
+    background = scene.brightness(old) * make_background(rng)  # in the same light as the person
     studio = np.full((*PRODUCT, 3), _NEAR_WHITE, np.float32) + rng.normal(0, 1, (*PRODUCT, 3))
     region = (scene.labels(old) == Label.TOP) | (scene.labels(new) == Label.TOP)
     return Pair(

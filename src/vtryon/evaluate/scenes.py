@@ -57,6 +57,12 @@ class Scene:
         """(N, 2) picture px of the first picture in ``top``, and (N, 2) product px of the cloth seen there."""
         return read_correspondence(self.folder, f"t{top}_f0")
 
+    def brightness(self, top: int) -> float:
+        """How bright (sRGB) the cloth of ``top`` is beside cloth in full light: the scene's exposure."""
+        grey = self._rgba(f"t{top}_f0")[..., :3].mean(axis=2)[self.labels(top) == Label.TOP]
+        full = 255 * (1.055 * _ALBEDO ** (1 / 2.4) - 0.055)
+        return float(np.clip(np.median(grey) / full, 0.2, 1.0)) if grey.size else 1.0
+
     def worn(self, top: int, cloth: Array, background: Array) -> Array:
         """(384, 288, 3) uint8: the person in ``top`` made of ``cloth`` (512, 384, 3) before ``background``."""
         rgba = self._rgba(f"t{top}_f0")
