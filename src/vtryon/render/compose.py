@@ -292,7 +292,9 @@ def reveal(
     hem = _hem(covered, where.axis_y)
     below = smoothstep(hem - 0.02, hem + 0.04, where.axis_y)
     dress = person.probability(Label.DRESS) * below
-    gone = np.clip(cv2.dilate(worn, np.ones((5, 5), np.uint8)) - dress, 0.0, 1.0)
+    # the old garment's rim goes with it, but not what lies before it: the edge of a hand stays the hand's
+    before = cv2.erode(np.maximum.reduce([where.front, where.left_arm, where.right_arm]), np.ones((3, 3), np.uint8))
+    gone = np.clip(cv2.dilate(worn, np.ones((5, 5), np.uint8)) - dress - before, 0.0, 1.0)
 
     def seen(*labels: Label, margin: int = 3) -> Array:
         """Pixels that surely show these labels; edges are mixed with what they border on."""
