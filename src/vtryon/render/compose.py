@@ -89,7 +89,10 @@ class Composer:
             state = None
         where = regions(person)
         light, trust, light_state = shading(picture, where.worn, rgb, state.light if state else None)
-        planes = np.stack([where.worn, where.front, where.left_arm, where.right_arm, light], -1)
+        planes = np.stack(
+            [where.worn, where.front, where.left_arm, where.right_arm, light, where.left_covered, where.right_covered],
+            -1,
+        )
         planes = self._steadied(planes, picture, person.crop, state)
         with torch.inference_mode():
             small = layers(warp, texture, _crop_window(person.crop), CROP_SIZE, back)
@@ -152,6 +155,8 @@ class Composer:
         out += old * (_enlarged(fill, person.crop, window) - out)
         light = _enlarged(planes[..., 4], person.crop, window)
         front, left, right = (fine(planes[..., i]) for i in (1, 2, 3))
+        covered = [_enlarged(planes[..., i], person.crop, window) for i in (5, 6)]  # no edge to follow: an old sleeve
+        left, right = np.maximum(left, covered[0]), np.maximum(right, covered[1])
         cloth = fine(planes[..., 0])
         doubt = 1.0 - _enlarged(trust, person.crop, window)
         for layer in sharp:
@@ -315,8 +320,8 @@ def reveal(
     arms, neck = arms * tone * where.arm_round[..., None], neck * tone
     for colour, weight in (
         (lower, where.body * below * has_lower),
-        (arms, where.arm_shape * person.matte),
         (neck, where.neck * where.body),
+        (arms, where.arm_shape * person.matte),
     ):
         fill = fill + weight[..., None] * (colour - fill)
     # where the picture already looks like what would be filled in, a label was wrong or it makes no difference:

@@ -21,7 +21,8 @@ class Regions:
     """The layers of one crop.
 
     ``worn`` the old top; ``front`` hair, face and things carried, before any cloth; ``left_arm`` / ``right_arm`` skin
-    of an arm that lies before the torso's cloth; ``arm_shape`` where arms are, covered or not,
+    of an arm that lies before the torso's cloth, ``left_covered`` / ``right_covered`` a forearm in an old sleeve that
+    does; ``arm_shape`` where arms are, covered or not,
     and ``arm_round`` how light their roundness makes them; ``neck`` where skin
     appears if the old collar goes, ``throat`` its narrow middle; ``body`` the torso's own extent; ``axis_y`` how far
     down the torso a pixel is, 0 at the shoulders, 1 at the hips; ``size`` from shoulders to hips in grid px.
@@ -31,6 +32,8 @@ class Regions:
     front: Array
     left_arm: Array
     right_arm: Array
+    left_covered: Array
+    right_covered: Array
     arm_shape: Array
     arm_round: Array
     neck: Array
@@ -53,7 +56,8 @@ def regions(person: Person) -> Regions:
     chin = _chin_height(person, points, axis_y, size)
     face = decided(person.probability(Label.FACE)) * chin
     front = np.maximum.reduce([face, *(decided(person.probability(label)) for label in (Label.HAIR, Label.CARRIED))])
-    arms, shapes, rounds = [], [], []
+    worn = _closed(decided(person.probability(*WORN_TOP)))
+    arms, shapes, rounds, sleeves = [], [], [], []
     for side, label in ((0, Label.LEFT_ARM), (1, Label.RIGHT_ARM)):
         joints = points[[_SHOULDER[side], _ELBOW[side], _WRIST[side]]]
         along, distance, hand = _limb(joints, x, y)
@@ -66,14 +70,22 @@ def regions(person: Person) -> Regions:
         arms.append(decided(np.maximum(person.probability(label), skin)) * shown)
         radius = size * np.interp(along, [0.0, 0.5, 1.0], [0.125, 0.095, 0.07]).astype(np.float32)
         shapes.append(np.clip((radius - distance) / 2.0 + 0.5, 0.0, 1.0))
+        # an old sleeve before the torso: an arm is in it, and it stays before the torso when the sleeve goes
+        forearm = shapes[-1] * smoothstep(0.4, 0.55, along) * smoothstep(1.12, 1.0, along)
+        core = forearm * (distance < 0.4 * radius)
+        sleeved = float((core * worn).sum() / max(float(core.sum()), 1.0))
+        sure = _in_front(person, side, size, arms[-1], at_hand) * float(smoothstep(0.3, 0.6, np.asarray(sleeved)))
+        sleeves.append(forearm * person.matte * sure)
         rounds.append(1.0 - 0.25 * np.clip(distance / radius, 0.0, 1.0) ** 3)
     neck = (np.abs(axis_x) < 0.30) & (axis_y < 0.16) & (axis_y > -0.6)
     throat = smoothstep(0.17, 0.13, np.abs(axis_x)) * smoothstep(0.10, 0.02, axis_y) * (axis_y > -0.6)
     return Regions(
-        worn=_closed(decided(person.probability(*WORN_TOP))),
+        worn=worn,
         front=front.astype(np.float32),
         left_arm=arms[0].astype(np.float32),
         right_arm=arms[1].astype(np.float32),
+        left_covered=sleeves[0].astype(np.float32),
+        right_covered=sleeves[1].astype(np.float32),
         arm_shape=np.maximum(shapes[0], shapes[1]).astype(np.float32),
         arm_round=np.maximum(rounds[0], rounds[1]).astype(np.float32),
         neck=neck.astype(np.float32),
@@ -106,6 +118,15 @@ def _chin_height(person: Person, points: Array, axis_y: Array, size: float) -> A
     down = (hips - shoulders) / size
     level = float((chin - shoulders) @ down) / size
     return np.asarray(1.0 - smoothstep(level - 0.02, level + 0.05, axis_y))
+
+
+def _in_front(person: Person, side: int, size: float, arm: Array, at_hand: Array) -> float:
+    """How sure it is, 0 to 1, that a forearm lies before the torso: the hand is seen, and is nearer than the torso."""
+    depth = person.pose.depth
+    scale = size * person.crop.height / CROP_SIZE[0]
+    ahead = float(depth[[_ELBOW[side], _WRIST[side]]].mean() - depth[[11, 12, 23, 24]].mean()) / max(scale, 1.0)
+    seen = float((arm * at_hand).sum() / max(float(at_hand.sum()), 1.0))
+    return float(smoothstep(0.15, -0.1, np.asarray(ahead)) * smoothstep(0.02, 0.1, np.asarray(seen)))
 
 
 def _limb(joints: Array, x: Array, y: Array) -> tuple[Array, Array, Array]:
