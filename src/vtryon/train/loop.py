@@ -88,6 +88,7 @@ def fit(
             batch = coming.result()
             if step + 1 < config.steps:
                 coming = ahead.submit(_batch, task, config, step + 1)
+            torch.manual_seed(int(np.random.SeedSequence([config.seed, step]).generate_state(1)[0]))  # for dropout
             terms = _step(net, optimiser, task, config, compute, batch, step)
             _average(average, net, min(config.average, (step + 1) / (step + 10)))
             for name, value in terms.items():
