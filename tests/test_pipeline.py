@@ -153,7 +153,7 @@ def test_steps_are_timed() -> None:
 @pytest.fixture(scope="module")
 def walk(examples: Path) -> list[Frame]:
     with VideoReader(examples / "person.mp4") as frames:
-        return list(islice(frames, 24))
+        return list(islice(frames, 18))
 
 
 class Counting:

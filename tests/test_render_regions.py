@@ -48,6 +48,17 @@ def test_a_hand_before_the_body_is_before_the_cloth() -> None:
     assert where.left_arm[middle] > 0.95, "and so is the forearm"
 
 
+def test_a_hand_that_is_taken_for_a_neck_is_still_a_hand() -> None:
+    """Labels waver where a hand lies before the throat; below the chin skin near the wrist is the hand's."""
+    points = scenes.hand_on_belly()
+    _, _, labels = scenes.scene(points)
+    y, x = np.mgrid[:640, :480]
+    palm = (np.hypot(x - points[15, 0], y - points[15, 1]) < 22) & (labels == Label.LEFT_ARM)
+    labels[palm] = Label.FACE
+    where = regions(scenes.person(points, labels))
+    assert where.left_arm[on_crop(points[15])] > 0.95
+
+
 def test_a_bare_shoulder_is_under_the_cloth() -> None:
     _, _, labels = scenes.scene()
     points = scenes.body()

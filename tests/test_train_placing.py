@@ -145,7 +145,9 @@ def test_the_truth_costs_nothing_and_an_error_what_it_is(packed: dict[str, Tenso
 
 def test_mirrored_twice_is_the_same(packed: dict[str, Tensor]) -> None:
     batch = {k: v for k, v in packed.items() if k != "profiles"} | {"profile": packed["profiles"][:, 0]}
+    batch["yaw"] = torch.linspace(-1, 1, len(batch["yaw"]))
     once = _mirrored(batch)
+    assert torch.equal(once["yaw"], -batch["yaw"])
     assert not torch.equal(once["points"], batch["points"])
     twice = _mirrored(once)
     assert twice.keys() == batch.keys()
