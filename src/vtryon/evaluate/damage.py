@@ -155,7 +155,8 @@ def measure_damage(
             assert shown.warped is not None  # there is a person and a garment
             (new, alpha), after = shown.warped, shown.frame.rgb
             left = leftover(photo.rgb, after, new, alpha, labels)
-            tallies[name].append((photo.name, left, damage(photo.rgb, after, alpha, labels, person.pose)))
+            harm = damage(photo.rgb, after, alpha, labels, person.pose)
+            tallies[name].append((f"{photo.name} in {name}", left, harm))
     tallies["all"] = list(chain.from_iterable(tallies.values()))
     report = {name: _report(found) for name, found in tallies.items()}
     return {"photographs": len(tallies["all"]) // max(len(clothes), 1), "missed": missed, "garments": report}
