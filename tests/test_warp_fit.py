@@ -13,8 +13,8 @@ import torch
 
 import scenes
 from vtryon.errors import BadInputError, UnavailableError
-from vtryon.types import Array, Crop, Garment, GarmentKind, Part, Person
-from vtryon.warp import METHODS, FitOptions, Texture, Warp, fitter, flatten, garment_lattices
+from vtryon.types import WARP_METHODS, Array, Crop, Garment, GarmentKind, Part, Person
+from vtryon.warp import FitOptions, Texture, Warp, fitter, flatten, garment_lattices
 from vtryon.warp.anchored import fit
 from vtryon.warp.placing import PlacingNet, load_placing, place, save_placing
 
@@ -251,7 +251,7 @@ def test_with_weights_placed_is_what_they_say(folder: Path) -> None:
 
 
 def test_an_unknown_way_is_refused() -> None:
-    assert set(METHODS) >= {"auto", "anchored", "placed"}
+    assert set(WARP_METHODS) >= {"auto", "anchored", "placed"}
     with pytest.raises(ValueError, match="warp must be one of"):
         fitter("magic")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vtryon.types import Array, Frame, Garment, Person
+from vtryon.types import WARP_METHODS, Array, Frame, Garment, Person
 
 if TYPE_CHECKING:
     from vtryon.person.analyse import Labeller, Stage
@@ -37,6 +37,10 @@ class TryOnOptions:
             raise ValueError(f"fit must be slim, regular or loose, got {self.fit!r}")
         if not 0.5 <= self.length <= 2.0:
             raise ValueError(f"length must be between 0.5 and 2, got {self.length}")
+        if self.warp not in WARP_METHODS:
+            raise ValueError(f"warp must be one of {', '.join(WARP_METHODS)}, got {self.warp!r}")
+        if self.lookahead < 0:
+            raise ValueError(f"lookahead must not be negative, got {self.lookahead}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -63,6 +63,10 @@ class GarmentKind(StrEnum):
     OPEN_JACKET = "open-jacket"
 
 
+WARP_METHODS = ("auto", "anchored", "placed")
+"""What may lay a garment on a body: plain geometry, the trained regressor, or the better of those that are here."""
+
+
 class Part(IntEnum):
     """Parts of a garment, each warped by a spline of its own."""
 

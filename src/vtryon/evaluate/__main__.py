@@ -17,7 +17,7 @@ from vtryon.errors import VtryonError
 from vtryon.person import Labeller
 from vtryon.person.regions import label_regions
 from vtryon.pipeline import default_labeller
-from vtryon.warp import METHODS
+from vtryon.types import WARP_METHODS
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m vtryon.evaluate", description=__doc__)
     names = top.add_subparsers(dest="measure", required=True, metavar="NAME")
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--warp", choices=METHODS, default="auto", help="what lays the garment on the body")
+    common.add_argument("--warp", choices=WARP_METHODS, default="auto", help="what lays the garment on the body")
     labels = argparse.ArgumentParser(add_help=False)
     labels.add_argument("--labels", choices=("parser", "regions"), default="parser", help="network or geometry")
     data = argparse.ArgumentParser(add_help=False)

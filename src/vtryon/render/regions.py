@@ -103,7 +103,7 @@ def decided(probability: Array) -> Array:
 
 def _closed(mask: Array) -> Array:
     """Without pinholes: what is missing from the middle of a garment is a mistake of the labels, not a hole."""
-    return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)))
+    return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)))
 
 
 def _chin_height(person: Person, points: Array, axis_y: Array, size: float) -> Array:

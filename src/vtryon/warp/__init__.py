@@ -10,12 +10,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-from vtryon.types import Garment, Person
+from vtryon.types import WARP_METHODS, Garment, Person
 from vtryon.warp.anchored import FitOptions, fit
 from vtryon.warp.lattice import Spline, Warp, garment_lattices
 from vtryon.warp.sampler import Layer, Texture, flatten, layers
-
-METHODS = ("auto", "anchored", "placed")
 
 
 class Fitter(Protocol):
@@ -32,8 +30,8 @@ def fitter(method: str = "auto", options: FitOptions = FitOptions()) -> Fitter:
     from vtryon.errors import UnavailableError
     from vtryon.warp.placing import load_placing, place
 
-    if method not in METHODS:
-        raise ValueError(f"warp must be one of {', '.join(METHODS)}, got {method!r}")
+    if method not in WARP_METHODS:
+        raise ValueError(f"warp must be one of {', '.join(WARP_METHODS)}, got {method!r}")
     anchored: Callable[..., tuple[Warp, Any]] = partial(fit, options=options)
     if method == "anchored":
         return anchored
@@ -47,7 +45,6 @@ def fitter(method: str = "auto", options: FitOptions = FitOptions()) -> Fitter:
 
 
 __all__ = [
-    "METHODS",
     "FitOptions",
     "Fitter",
     "Layer",
