@@ -216,7 +216,11 @@ def test_iou_counts_regions_and_labels() -> None:
     assert bald["face"] == pytest.approx(face / (face + hair))
 
 
-def test_training_learns_writes_weights_and_goes_on(cache: Path, tmp_path: Path) -> None:
+def test_training_learns_writes_weights_and_goes_on(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # which format is faster may change between the two runs on a busy machine, and their last digits with it
+    monkeypatch.setattr("vtryon.train.parser.fastest", lambda compute, work, repeats=2: compute)
     losses: list[float] = []
     loop = LoopConfig(steps=24, batch=4, peak_rate=5e-3, warmup=3, validate_every=24)
     size = ParserSize(widths=(8, 12, 16), depths=(1, 1, 1))
