@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vtryon.warp.tps import ThinPlate, basis_matrix
+from vtryon.warp.tps import ThinPlate
 
 
 def points(*shape: int, seed: int = 0, spread: float = 300.0) -> Tensor:
@@ -86,12 +86,3 @@ def test_half_precision_is_refused(dtype: torch.dtype) -> None:
 def test_wrong_shapes_are_refused(shapes: tuple[tuple[int, int], tuple[int, int]]) -> None:
     with pytest.raises(ValueError, match="expected two"):
         ThinPlate.fit(torch.zeros(shapes[0]), torch.zeros(shapes[1]))
-
-
-def test_basis_matrix_is_the_spline_without_a_solve() -> None:
-    control, at = points(15), points(40, seed=2)
-    basis = basis_matrix(control, at)
-    assert basis.shape == (40, 15)
-    for seed in (5, 6):
-        target = points(15, seed=seed)
-        assert torch.allclose(basis @ target, ThinPlate.fit(control, target)(at), atol=1e-7)

@@ -17,9 +17,8 @@ from vtryon.types import Array, Garment, GarmentKind, Label, Part, Person
 from vtryon.warp.lattice import Spline, Warp, garment_lattices
 from vtryon.warp.tps import ThinPlate
 
-NOSE, MOUTH = 0, (9, 10)
-LEFT = {"shoulder": 11, "elbow": 13, "wrist": 15, "hip": 23, "knee": 25}
-RIGHT = {"shoulder": 12, "elbow": 14, "wrist": 16, "hip": 24, "knee": 26}
+LEFT = {"shoulder": 11, "elbow": 13, "wrist": 15}
+RIGHT = {"shoulder": 12, "elbow": 14, "wrist": 16}
 
 COLLAR_ABOVE = 0.15  # the collar's corners lie this far above the shoulder joints, in b
 SHOULDERS = 0.654  # distance of the shoulder joints in b, seen from the front

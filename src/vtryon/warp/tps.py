@@ -65,13 +65,3 @@ class ThinPlate:
         x = (points - self.centre) / self.scale
         basis = torch.cat([_kernel(x, self.control), _with_affine(x)], -1)
         return basis @ self.weights
-
-
-def basis_matrix(control: Tensor, points: Tensor) -> Tensor:
-    """(M, N): the spline through any targets T (N, 2) at ``control`` (N, 2) has the values ``basis @ T`` at ``points``.
-
-    The spline is linear in its targets, so a fixed lattice needs no solve per picture (data/pairs/README.md).
-    """
-    eye = torch.eye(control.shape[-2], dtype=control.dtype, device=control.device)
-    columns = [ThinPlate.fit(control, torch.stack([e, torch.zeros_like(e)], -1))(points)[..., 0] for e in eye]
-    return torch.stack(columns, -1)
