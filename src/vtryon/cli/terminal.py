@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import typer
 
@@ -76,8 +76,10 @@ class Terminal:
     def _say(self, text: str) -> None:
         self.clear()
         one_line = " ".join(text.split())
-        with suppress(BrokenPipeError):
+        try:
             typer.echo(f"vtryon: {one_line}", err=True)
+        except BrokenPipeError:
+            _to_nowhere(sys.stderr)  # else Python fails to flush at its end, and its code 120 replaces ours
 
 
 @contextmanager
@@ -129,11 +131,15 @@ def _show_traceback(terminal: Terminal) -> None:
 
 def _leave_broken_pipe() -> NoReturn:
     """The reader of our output has gone (``| head -1``): no message, and no second failure when Python flushes."""
-    with suppress(OSError, ValueError):  # a captured stdout (tests, notebooks) has no descriptor
-        descriptor = sys.stdout.fileno()
+    _to_nowhere(sys.stdout)
+    raise typer.Exit(1)
+
+
+def _to_nowhere(stream: TextIO) -> None:
+    with suppress(OSError, ValueError):  # a captured stream (tests, notebooks) has no descriptor
+        descriptor = stream.fileno()
         with open(os.devnull, "w") as sink:
             os.dup2(sink.fileno(), descriptor)
-    raise typer.Exit(1)
 
 
 def _configure_logging(verbose: int) -> None:
