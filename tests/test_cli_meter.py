@@ -69,3 +69,13 @@ def test_clock_time(seconds: float, text: str) -> None:
 )
 def test_speed(fps: float, text: str) -> None:
     assert speed(fps) == text
+
+
+def test_other_things_than_frames_are_named() -> None:
+    clock = Clock()
+    meter = PlainMeter(clock)
+    meter.show(Progress("training", 0, 90, unit="step"))
+    clock.now += 10
+    assert meter.line(Progress("training", 30, 90, unit="step")) == "training: 30/90 steps, 3.0 steps/s, 0:20 left"
+    clock.now += 90
+    assert meter.line(Progress("training", 40, None, unit="step")) == "training: 40 steps, 2.5 s/step"

@@ -11,12 +11,14 @@ class Progress:
     """One report from long work.
 
     ``stage`` a short phrase ("dressing"); ``done`` frames finished in this stage; ``total`` frames expected, None
-    where the file does not say (the container's own figure is an estimate: ``done`` may end above or below it).
+    where the file does not say (the container's own figure is an estimate: ``done`` may end above or below it);
+    ``unit`` what is counted, in the singular.
     """
 
     stage: str
     done: int = 0
     total: int | None = None
+    unit: str = "frame"
 
 
 Report = Callable[[Progress], None]

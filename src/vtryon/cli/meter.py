@@ -88,7 +88,7 @@ class PlainMeter:
         of = f"/{at.total}" if at.total is not None else ""
         left = self._pace.left(at)
         eta = "" if left is None else f", {clock_time(left)} left"
-        return f"{at.stage}: {at.done}{of} frames, {speed(self._pace.rate(at.done))}{eta}"
+        return f"{at.stage}: {at.done}{of} {at.unit}s, {speed(self._pace.rate(at.done), at.unit)}{eta}"
 
     def close(self) -> None:
         pass
@@ -112,8 +112,8 @@ class BarMeter:
             description=at.stage,
             completed=at.done,
             total=at.total,
-            frames=f"{at.done}{of} frames" if at.done else "",
-            rate=speed(self._pace.rate(at.done)) if at.done else "",
+            frames=f"{at.done}{of} {at.unit}s" if at.done else "",
+            rate=speed(self._pace.rate(at.done), at.unit) if at.done else "",
             eta="" if left is None else f"{clock_time(left)} left",
         )
 
@@ -141,9 +141,11 @@ class BarMeter:
             self._bar = None
 
 
-def speed(fps: float) -> str:
-    """3.5 fps; where one frame takes longer than a second, 2.9 s/frame."""
-    return f"{fps:.1f} fps" if fps >= 1 or fps == 0 else f"{1 / fps:.1f} s/frame"
+def speed(rate: float, unit: str = "frame") -> str:
+    """3.5 fps, or 3.5 steps/s; where one takes longer than a second, 2.9 s/frame."""
+    if 0 < rate < 1:
+        return f"{1 / rate:.1f} s/{unit}"
+    return f"{rate:.1f} fps" if unit == "frame" else f"{rate:.1f} {unit}s/s"
 
 
 def clock_time(seconds: float) -> str:

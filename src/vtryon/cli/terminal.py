@@ -37,7 +37,8 @@ class Stopped(BaseException):
 class Terminal:
     """What a command says to its user; made by :func:`reporting`."""
 
-    def __init__(self, *, verbose: int, quiet: bool) -> None:
+    def __init__(self, *, verbose: int, quiet: bool, if_stopped: str = "nothing was written") -> None:
+        self.if_stopped = if_stopped
         self.verbose = verbose
         self.quiet = quiet
         self._meter = meter() if not quiet else None
@@ -70,7 +71,7 @@ class Terminal:
         raise typer.Exit(code)
 
     def stopped(self, signum: int) -> NoReturn:
-        self._say(f"stopped by {signal.Signals(signum).name}, nothing was written")
+        self._say(f"stopped by {signal.Signals(signum).name}, {self.if_stopped}")
         raise typer.Exit(128 + signum)
 
     def _say(self, text: str) -> None:
@@ -83,15 +84,19 @@ class Terminal:
 
 
 @contextmanager
-def reporting(*, verbose: int = 0, quiet: bool = False) -> Iterator[Terminal]:
+def reporting(
+    *, verbose: int = 0, quiet: bool = False, if_stopped: str = "nothing was written"
+) -> Iterator[Terminal]:
     """Run a command's body: whatever ends it becomes at most one line and an exit code.
+
+    ``if_stopped`` is what a user who ends it by a signal is told about its outputs.
 
     Raises:
         typer.Exit: with the code of the failure (``vtryon.errors``), 128 + n for signal n, 1 for a defect of ours.
     """
     with _signals():
         _configure_logging(verbose)
-        terminal = Terminal(verbose=verbose, quiet=quiet)
+        terminal = Terminal(verbose=verbose, quiet=quiet, if_stopped=if_stopped)
         try:
             yield terminal
         except VtryonError as problem:
