@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vtryon import __version__
-from vtryon.cli import tools
+from vtryon.cli import tools, train
 from vtryon.cli.run import run
 from vtryon.cli.warp import warp
 
@@ -42,6 +42,7 @@ app.command()(warp)
 app.command()(tools.benchmark)
 app.command()(tools.probe)
 app.command()(tools.info)
+app.add_typer(train.app, name="train")
 
 
 def main() -> None:

@@ -84,9 +84,7 @@ class Terminal:
 
 
 @contextmanager
-def reporting(
-    *, verbose: int = 0, quiet: bool = False, if_stopped: str = "nothing was written"
-) -> Iterator[Terminal]:
+def reporting(*, verbose: int = 0, quiet: bool = False, if_stopped: str = "nothing was written") -> Iterator[Terminal]:
     """Run a command's body: whatever ends it becomes at most one line and an exit code.
 
     ``if_stopped`` is what a user who ends it by a signal is told about its outputs.

@@ -119,6 +119,6 @@ def open_crops(cache: Path) -> CropMaker:
     parts = {name: cache / f"{name}.npy" for name in ("back", "cloth")}
     for path in parts.values():
         if not path.is_file():
-            raise MissingInputError(f"no prepared pictures at {path}: prepare them first")
+            raise MissingInputError(f"no prepared pictures at {path}: give the data too")
     back, cloth = (np.load(path, mmap_mode="r") for path in parts.values())
     return CropMaker(open_store(cache, "people"), open_store(cache, "pairs"), back, cloth)

@@ -1,16 +1,12 @@
-"""Training of the garment reader (issue 3) on rendered product pictures and photographs of real garments.
-
-    python -m vtryon.train.garment ../shared/data runs/garment --steps 2000
-
-writes ``runs/garment/garment.safetensors``; a stopped run goes on where it left off.
-"""
+"""Training of the garment reader (issue 3) on rendered product pictures and photographs of real garments."""
 
 from __future__ import annotations
 
-import argparse
+import copy
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +24,7 @@ from vtryon.garment.network import INSIDE_WEIGHT, KINDS, SEGMENTS, SIDE, ReaderN
 from vtryon.train.garment_data import Maker, Product, Sample, cuffs_to_sleeves, mirrored, relit
 from vtryon.train.garment_scene import Photograph
 from vtryon.train.loop import Batch, LoopConfig, Task, fit
+from vtryon.train.store import made, require
 from vtryon.types import KEYPOINTS, Array
 from vtryon.weights import Checkpoint, save
 
@@ -95,7 +92,6 @@ def read_photographs(data: Path, cache: Path) -> list[Photograph]:
             mask = clean_mask(segment(rgb)[0], rgb)
             if plausible(mask):
                 arrays[f"{row['class']}/{row['id']}"] = np.dstack([rgb, mask.astype(np.uint8)])
-        cache.parent.mkdir(parents=True, exist_ok=True)
         np.savez(cache, **arrays)
     with np.load(cache) as file:
         items = [(name, file[name]) for name in file.files]
@@ -159,12 +155,12 @@ def reader_loss(net: nn.Module, batch: Batch, compute: Compute) -> dict[str, Ten
     }
 
 
-def validation(maker: Maker, count: int) -> Any:
+def validation(maker: Maker, count: int) -> Callable[[nn.Module], dict[str, Any]]:
     """A function that measures a network on ``count`` made pictures of held-out products (SIDE px)."""
     samples = [maker.rendered() for _ in range(count)]
     batch = to_batch(samples)
 
-    def measure(net: nn.Module, step: int) -> dict[str, Any]:
+    def measure(net: nn.Module) -> dict[str, Any]:
         device = next(net.parameters()).device
         outputs = [net(part.to(device)) for part in torch.split(batch["picture"], 32)]
         segments, heat, scores = (torch.cat(items).float().cpu() for items in zip(*outputs, strict=True))
@@ -182,43 +178,70 @@ def validation(maker: Maker, count: int) -> Any:
     return measure
 
 
-def train(data: Path, folder: Path, config: LoopConfig, compute: Compute, prepared: int = 8000) -> Path:
-    """Train a reader on ``data`` (the folder with ``pairs`` and ``garments``); returns the checkpoint's path.
+@dataclass(frozen=True, kw_only=True)
+class GarmentTraining:
+    """Options of one run; ``data`` holds ``pairs`` and ``garments``, ``folder`` gets state, log, report and weights.
 
     ``prepared`` pictures are made beforehand and drawn from, mirrored and relit anew each time: making one costs more
     than learning from it.
     """
-    torch.manual_seed(config.seed)
-    photographs = read_photographs(data, folder / "photographs.npz")
-    maker = Maker(read_products(data, False), photographs, np.random.default_rng(config.seed))
-    samples = [maker.draw() for _ in range(prepared)]
 
-    def batch(rng: np.random.Generator, count: int, step: int) -> Batch:
+    data: Path
+    folder: Path
+    loop: LoopConfig = field(
+        default_factory=lambda: LoopConfig(steps=1400, batch=32, clip=2.0, validate_every=200, save_every=60)
+    )
+    device: str = "auto"
+    prepared: int = 8000
+
+
+def train_garment(
+    config: GarmentTraining,
+    on_step: Callable[[int, dict[str, float]], None] | None = None,
+    on_picture: Callable[[str, int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Train, or go on training, the reader; returns the last validation report.
+
+    Writes ``garment.safetensors`` and ``report.json`` into ``config.folder``. ``on_picture`` is told what is being made
+    beforehand, how many are done, and of how many. Raises :class:`~vtryon.errors.MissingInputError` where data is
+    missing.
+    """
+    require(config.data, "pairs", "garments/images", "garments/classes.csv")
+    made(config.folder)
+    tell = on_picture or (lambda _what, _done, _all: None)
+    torch.manual_seed(config.loop.seed)
+    photographs = read_photographs(config.data, config.folder / "photographs.npz")
+    maker = Maker(read_products(config.data, False), photographs, np.random.default_rng(config.loop.seed))
+    samples = []
+    for done in range(config.prepared):
+        samples.append(maker.draw())
+        tell("pictures", done + 1, config.prepared)
+
+    def batch(rng: np.random.Generator, count: int, _step: int) -> Batch:
         drawn = [samples[i] for i in rng.integers(len(samples), size=count)]
         return to_batch([relit(mirrored(s) if rng.random() < 0.5 else s, rng) for s in drawn])
 
-    fresh = Maker(read_products(data, True), photographs, np.random.default_rng(7))
+    measure = validation(Maker(read_products(config.data, True), photographs, np.random.default_rng(7)), 256)
+    last: dict[str, Any] = {}
+
+    def validate_now(model: nn.Module, _step: int) -> dict[str, Any]:
+        last.update(measure(model))
+        return last
+
     net = ReaderNet(ReaderSize()).to(memory_format=torch.channels_last)
-    example = batch(np.random.default_rng(0), config.batch, 0)
-    compute = fastest(compute, lambda c: torch.stack(list(reader_loss(net, example, c).values())).sum().backward())  # type: ignore[no-untyped-call]
-    net.zero_grad()
-    trained = fit(net, Task(batch, reader_loss, validation(fresh, 256)), config, compute, folder)
-    path = folder / "garment.safetensors"
-    notes = {"steps": config.steps, "batch": config.batch, "seed": config.seed, "kinds": list(KINDS)}
-    save(path, Checkpoint("garment", net.size.to_dict(), SEGMENTS, trained.state_dict(), notes))
-    return path
+    example = batch(np.random.default_rng(0), config.loop.batch, 0)
+    trial = copy.deepcopy(net)  # timing steps must not touch the running means of the network to train
+    compute = fastest(choose(config.device), lambda c: _grad(trial, example, c))
+    trained = fit(net, Task(batch, reader_loss, validate_now), config.loop, compute, config.folder, on_step)
+    measures = last or measure(trained)  # a finished run, asked for its report again
+    about = {"loop": asdict(config.loop), "prepared": config.prepared, "kinds": list(KINDS)}
+    (config.folder / "report.json").write_text(json.dumps({"config": about, "measures": measures}, indent=1) + "\n")
+    notes = {"training": about, "measures": measures}
+    checkpoint = Checkpoint("garment", net.size.to_dict(), SEGMENTS, trained.state_dict(), notes)
+    save(config.folder / "garment.safetensors", checkpoint)
+    return measures
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Train the garment reader.")
-    parser.add_argument("data", type=Path)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--device", default="auto")
-    options = parser.parse_args()
-    config = LoopConfig(steps=options.steps, batch=32, clip=2.0, validate_every=200, save_every=60)
-    print(train(options.data, options.folder, config, choose(options.device)))
-
-
-if __name__ == "__main__":
-    main()
+def _grad(net: nn.Module, batch: Batch, compute: Compute) -> None:
+    moved = {name: value.to(compute.device) for name, value in batch.items()}
+    torch.stack(list(reader_loss(net.to(compute.device), moved, compute).values())).sum().backward()  # type: ignore[no-untyped-call]

@@ -7,6 +7,7 @@ was stopped and resumed goes through the same batches as one that was not. The s
 from __future__ import annotations
 
 import json
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -17,14 +18,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vtryon.device import Compute
-from vtryon.errors import BadInputError
+from vtryon.errors import BadInputError, WriteError
+from vtryon.train.store import made
 
 Batch = Mapping[str, Tensor]
+log = logging.getLogger(__name__)
 STATE = "state.safetensors"
 LOG = "log.jsonl"
 
@@ -75,7 +78,7 @@ def fit(
     Writes ``state.safetensors`` (weights, averages, optimiser) every ``save_every`` seconds and one JSON line to
     ``log.jsonl`` at each validation. Raises :class:`BadInputError` where the state is of another network.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    made(folder)
     net = net.to(compute.device)
     average = {name: value.detach().clone() for name, value in net.state_dict().items()}
     optimiser = torch.optim.AdamW(_groups(net, config.weight_decay), lr=config.peak_rate, betas=(0.9, 0.99))
@@ -103,8 +106,9 @@ def fit(
                 report = _validate(net, average, task, step + 1)
                 cost = {"seconds": time.monotonic() - begun, "cpu_seconds": time.process_time() - clock}
                 line = {"step": step + 1, **cost, "loss": mean, **report}
-                with (folder / LOG).open("a") as log:
-                    log.write(json.dumps(line) + "\n")
+                with (folder / LOG).open("a") as lines:
+                    lines.write(json.dumps(line) + "\n")
+                log.info("step %d: %s", step + 1, ", ".join(f"{name} {value:.4f}" for name, value in mean.items()))
     net.load_state_dict(average)
     return net.eval()
 
@@ -169,15 +173,24 @@ def save_state(
             tensors[f"adam.{key}.{name}"] = value
     tensors = {n: v.detach().cpu().clone(memory_format=torch.contiguous_format) for n, v in tensors.items()}
     partial = path.with_suffix(".partial")
-    save_file(tensors, partial, metadata={"step": str(step)})
-    partial.replace(path)
+    try:
+        save_file(tensors, partial, metadata={"step": str(step)})
+        partial.replace(path)
+    except (OSError, SafetensorError) as error:
+        partial.unlink(missing_ok=True)
+        raise WriteError(
+            f"{path}: cannot write the training state ({error}); the one before it is still there"
+        ) from error
 
 
 def load_state(path: Path, net: nn.Module, average: dict[str, Tensor], optimiser: torch.optim.Optimizer) -> int:
     """The inverse of :func:`save_state`, in place; returns the number of steps done."""
-    with safe_open(path, "pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        step = int(file.metadata()["step"])
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            step = int(file.metadata()["step"])
+    except (OSError, SafetensorError, KeyError, TypeError) as error:
+        raise BadInputError(f"{path}: not a training state; start in an empty folder") from error
     try:
         net.load_state_dict({n.removeprefix("net."): v for n, v in tensors.items() if n.startswith("net.")})
         for name, value in average.items():

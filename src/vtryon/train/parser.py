@@ -21,7 +21,7 @@ from vtryon.person.parser import save_network
 from vtryon.train.crops import open_crops
 from vtryon.train.loop import Batch, LoopConfig, Task, fit
 from vtryon.train.parser_measures import collate, evaluate, sheet
-from vtryon.train.prepare import is_prepared, prepare
+from vtryon.train.prepare import Report, is_prepared, prepare
 from vtryon.types import Label
 
 _WEIGHTS = {
@@ -32,7 +32,7 @@ _WEIGHTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class ParserTraining:
-    """Options of one run.
+    """Options of one run; the defaults are those of the shipped weights.
 
     ``cache`` holds the prepared pictures, made from ``data`` where they are missing; ``folder`` gets state, log,
     report, sample sheet and the weights.
@@ -41,23 +41,25 @@ class ParserTraining:
     cache: Path
     folder: Path
     data: Path | None = None
-    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=4000))
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=6600))
     size: ParserSize = field(default_factory=ParserSize)
     device: str = "auto"
     photographs: float = 0.6  # share of photographs among the crops
     small_crop: tuple[int, int] = (128, 96)  # height and width of the crops of the first steps: a quarter of the cost
-    small_steps: int = 1800  # of all steps; the rest sees crops of the run-time size
+    small_steps: int = 1500  # of all steps; the rest sees crops of the run-time size
 
 
 def train_parser(
-    config: ParserTraining, on_step: Callable[[int, dict[str, float]], None] | None = None
+    config: ParserTraining,
+    on_step: Callable[[int, dict[str, float]], None] | None = None,
+    on_picture: Report | None = None,
 ) -> dict[str, Any]:
     """Train, or go on training, the parser; returns the last validation report and writes ``report.json``.
 
     Raises :class:`~vtryon.errors.MissingInputError` where the pictures have not been prepared.
     """
     if config.data is not None and not is_prepared(config.cache):
-        prepare(config.data, config.cache)
+        prepare(config.data, config.cache, on_picture)
     maker = replace(open_crops(config.cache), photographs=config.photographs)
     small = replace(maker, size=config.small_crop)
     people, pairs = maker.validation()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from vtryon.device import Compute, choose
+from vtryon.errors import MissingInputError
 from vtryon.train.loop import Batch, LoopConfig, Task, fit
+from vtryon.train.store import made, require
 from vtryon.types import KEYPOINTS, Array, Garment, GarmentKind, Part
 from vtryon.warp.lattice import garment_lattices
 from vtryon.warp.placing import (
@@ -47,8 +49,11 @@ _MIRROR_GARMENT = tuple(
 
 @dataclass(frozen=True)
 class PlacingTraining:
-    """Everything that decides a run. Noise is in body sizes (landmarks), armpit widths (key points), degrees (the
-    swing of the sleeves in the product picture, the torso's yaw)."""
+    """Everything that decides a run; ``data`` holds the rendered scenes.
+
+    Noise is in body sizes (landmarks), armpit widths (key points), degrees (the swing of the sleeves in the product
+    picture, the torso's yaw).
+    """
 
     data: Path
     folder: Path
@@ -99,7 +104,11 @@ _SAMPLES = {Part.TORSO: 160, Part.LEFT_SLEEVE: 48, Part.RIGHT_SLEEVE: 48}
 
 
 def pack(root: Path, validation: bool, seed: int = 0) -> dict[str, Tensor]:
-    """Read every usable picture of the training (or validation) scenes into a few tensors."""
+    """Read every usable picture of the training (or validation) scenes into a few tensors.
+
+    Raises :class:`MissingInputError` where there are none.
+    """
+    require(root.parent, root.name)
     rng = np.random.default_rng(seed)
     rows: dict[str, list[Any]] = {}
     for scene in sorted(p for p in root.iterdir() if p.name.isdigit() and p.name.endswith("7") == validation):
@@ -109,6 +118,8 @@ def pack(root: Path, validation: bool, seed: int = 0) -> dict[str, Tensor]:
         for name, image in meta["images"].items():
             for key, value in _example(scene, meta, name, image, garments, lattices, rng).items():
                 rows.setdefault(key, []).append(value)
+    if not rows:
+        raise MissingInputError(f"{root}: no {'validation' if validation else 'training'} scenes in it")
     return {key: torch.from_numpy(np.stack(values)) for key, values in rows.items()}
 
 
@@ -306,7 +317,6 @@ def train_placing(
 
     Writes ``placing.safetensors`` and ``report.json`` into ``config.folder``. The scenes are read once and kept there.
     """
-    config.folder.mkdir(parents=True, exist_ok=True)
     training, held_out = (_packed(config, validation) for validation in (False, True))
     torch.manual_seed(config.loop.seed)
     net = PlacingNet(config.width, config.depth, config.dropout)
@@ -347,8 +357,9 @@ def _packed(config: PlacingTraining, validation: bool) -> dict[str, Tensor]:
 
     path = config.folder / ("validation.pack" if validation else "training.pack")
     if not path.is_file():
-        partial = path.with_suffix(".partial")
-        save_file({k: v.contiguous() for k, v in pack(config.data, validation).items()}, partial)
+        packed = pack(config.data, validation)
+        partial = made(config.folder) / f"{path.stem}.partial"
+        save_file({k: v.contiguous() for k, v in packed.items()}, partial)
         partial.replace(path)
     return load_file(path)
 
@@ -378,22 +389,3 @@ def _normalise(
     base = base[keep].median(0).values * 0.66
     base[:, 1] -= 0.15
     net.base.copy_(base.reshape(POINTS * 2))
-
-
-def main() -> None:
-    """``python -m vtryon.train.placing SCENES FOLDER``: train, or go on training, from the command line."""
-    import argparse
-
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("scenes", type=Path, help="folder of the rendered pairs, one numbered folder each")
-    parser.add_argument("folder", type=Path, help="where state, log, report and weights go")
-    parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    config = PlacingTraining(options.scenes, options.folder)
-    loop = replace(config.loop, steps=options.steps, seed=options.seed)
-    print(json.dumps(train_placing(replace(config, loop=loop))))
-
-
-if __name__ == "__main__":
-    main()

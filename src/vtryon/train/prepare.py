@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from vtryon.errors import MissingInputError
 from vtryon.train.people import people_labels, read_names
+from vtryon.train.store import made, require
 from vtryon.types import LANDMARKS, Array, Label
 
 PEOPLE_SIZE = (560, 384)
@@ -84,10 +84,8 @@ class _Packer:
 
 def prepare(data: Path, cache: Path, report: Report | None = None) -> None:
     """Make all stores of ``cache`` from ``data``; raises :class:`MissingInputError` where a folder is not there."""
-    for folder in ("people/photos", "people/labels", "pairs", "garments/images"):
-        if not (data / folder).is_dir():
-            raise MissingInputError(f"{data / folder}: no such folder; training needs people, pairs and garments")
-    cache.mkdir(parents=True, exist_ok=True)
+    require(data, "people/photos", "people/labels", "people/labels.txt", "pairs", "garments/images")
+    made(cache)
     tell = report or (lambda _name, _done, _all: None)
     with _Analyst() as look:
         _people(data / "people", cache, look, tell)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vtryon.errors import MissingInputError
+from vtryon.errors import CannotCreateError, MissingInputError
 from vtryon.types import Array
 
 
@@ -31,11 +31,29 @@ class Store:
     validation: Array
 
 
+def require(data: Path, *parts: str) -> None:
+    """Raise :class:`MissingInputError` where one of ``parts``, files or folders, is not in the folder ``data``."""
+    for part in parts:
+        if not (data / part).exists():
+            raise MissingInputError(
+                f"{data / part}: not there; --data names the folder with people, pairs and garments"
+            )
+
+
+def made(folder: Path) -> Path:
+    """The folder, made where it is missing; :class:`CannotCreateError` where it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise CannotCreateError(f"{folder}: no folder can be made there ({problem.strerror})") from problem
+    return folder
+
+
 def open_store(folder: Path, name: str) -> Store:
     """The store ``name`` in ``folder``; raises :class:`MissingInputError` where it has not been prepared."""
     index = folder / f"{name}.npz"
     if not index.is_file():
-        raise MissingInputError(f"no prepared training pictures '{name}' in {folder}: prepare them first")
+        raise MissingInputError(f"no prepared training pictures '{name}' in {folder}: give the data too")
     with np.load(index) as data:
         pose, ids, found = data["pose"], data["ids"], data["ok"]
     held_out = np.array([str(i).endswith("7") for i in ids])

@@ -1,0 +1,86 @@
+"""``vtryon train``: options to the library's configurations, one line or JSON out, one line for what is missing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from vtryon.cli.app import app
+from vtryon.train import garment, parser, placing
+
+NETWORKS = ("parser", "placing", "garment")
+
+
+def train(*words: object) -> Result:
+    return CliRunner().invoke(app, ["train", *map(str, words)])
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The configurations that a stand-in for the three trainings was called with."""
+    seen: list[Any] = []
+
+    def stand_in(config: Any, on_step: Any, on_picture: Any = None) -> dict[str, float]:
+        seen.append(config)
+        if on_picture is not None:
+            on_picture("pictures", 1, 1)
+        on_step(0, {"loss": 1.0})
+        return {"mean": 0.5}
+
+    monkeypatch.setattr(parser, "train_parser", stand_in)
+    monkeypatch.setattr(placing, "train_placing", stand_in)
+    monkeypatch.setattr(garment, "train_garment", stand_in)
+    return seen
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_options_reach_the_training(network: str, trained: list[Any], tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    result = train(network, "--data", tmp_path, "--out", out, "--steps", 7, "--batch", 3, "--seed", 5, "--json")
+    assert result.exit_code == 0, result.output
+    record = json.loads(result.stdout)
+    assert record["weights"] == str(out / f"{network}.safetensors")
+    assert (record["steps"], record["measures"]) == (7, {"mean": 0.5})
+    (config,) = trained
+    assert (config.loop.steps, config.loop.batch, config.loop.seed) == (7, 3, 5)
+    assert config.folder == out
+
+
+def test_defaults_are_the_shipped_recipes(trained: list[Any], tmp_path: Path) -> None:
+    for network in NETWORKS:
+        result = train(network, "--data", tmp_path, "--out", tmp_path / "run")
+        assert result.exit_code == 0, result.output
+        assert result.stdout.startswith(f"{tmp_path / 'run' / network}.safetensors: ")
+    assert trained[0] == parser.ParserTraining(cache=tmp_path / "run" / "cache", folder=tmp_path / "run", data=tmp_path)
+    assert trained[1] == placing.PlacingTraining(tmp_path / "pairs", tmp_path / "run")
+    assert trained[2] == garment.GarmentTraining(data=tmp_path, folder=tmp_path / "run")
+
+
+def test_the_parser_takes_a_cache_and_its_share_of_small_crops(trained: list[Any], tmp_path: Path) -> None:
+    words = ("--cache", tmp_path / "kept", "--small-steps", 0, "--device", "cpu")
+    assert train("parser", "--data", tmp_path, "--out", tmp_path, *words).exit_code == 0
+    assert (trained[0].cache, trained[0].small_steps, trained[0].device) == (tmp_path / "kept", 0, "cpu")
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_missing_data_is_one_line_and_leaves_nothing(network: str, tmp_path: Path) -> None:
+    result = train(network, "--data", tmp_path / "nowhere", "--out", tmp_path / "run")
+    assert result.exit_code == 66
+    assert result.stderr.startswith(f"vtryon: error: {tmp_path / 'nowhere'}")
+    assert "--data" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_stop_says_that_the_run_can_go_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def stopped(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(placing, "train_placing", stopped)
+    result = train("placing", "--data", tmp_path, "--out", tmp_path)
+    assert result.exit_code == 130
+    assert "goes on from the last state" in result.stderr
