@@ -91,6 +91,27 @@ def test_a_suit_ends_at_the_hips_and_a_lone_vest_is_a_top() -> None:
     assert people_labels(raw, points, names)[60, 90] == Label.TOP
 
 
+def test_a_dress_that_starts_at_the_waist_is_a_skirt_and_jeans_on_the_chest_are_a_shirt() -> None:
+    names = ["null", "suit", "vest", "belt", "dress", "skin", "blouse", "coat", "jeans"]
+    points = landmarks()
+    shoulders, hips = (int(points[[i, i + 1], 1].mean()) for i in (11, 23))
+    waist = int(shoulders + 0.8 * (hips - shoulders))
+
+    def labels(chest: int, below: int) -> tuple[int, int]:
+        raw = np.zeros((256, 192), np.uint8)
+        raw[shoulders:waist, 70:120] = chest
+        raw[waist:240, 70:120] = below
+        found = people_labels(raw, points, names)
+        return found[shoulders + 20, 90], found[hips + 20, 90]
+
+    dress, blouse, coat, jeans = 4, 6, 7, 8
+    assert labels(dress, dress) == (Label.DRESS, Label.DRESS)
+    assert labels(blouse, dress) == (Label.TOP, Label.LOWER)
+    assert labels(coat, dress) == (Label.OUTER, Label.LOWER)
+    assert labels(jeans, jeans) == (Label.TOP, Label.LOWER)
+    assert labels(blouse, jeans) == (Label.TOP, Label.LOWER)
+
+
 def test_the_split_keeps_ids_ending_in_7_for_validation(maker: CropMaker) -> None:
     assert maker.people.train.tolist() == [0, 1]
     assert maker.people.validation.tolist() == [2]
