@@ -8,11 +8,14 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from vtryon.errors import BadInputError, UsageError
+from vtryon import reuse
+from vtryon.cache import Cache
+from vtryon.errors import UsageError
 from vtryon.outputs import PICTURES, IfExists, wanted
 from vtryon.person import clip_key, load_people, save_people
 from vtryon.pipeline import TryOnFrame, TryOnOptions, try_on
@@ -33,7 +36,7 @@ class Options:
 
     Times are seconds from the start of the video; ``end`` is the first moment that is left out. ``fit`` is slim,
     regular or loose; ``length`` scales the garment's own length (1 as its picture shows it). ``max_pixels`` refuses
-    videos with larger pictures.
+    videos with larger pictures. ``cache`` is where prepared garments and analyses of people are taken from and kept.
     """
 
     person: Path
@@ -48,6 +51,7 @@ class Options:
     device: str = "auto"
     if_exists: IfExists = IfExists.REFUSE
     max_pixels: int = MAX_PIXELS
+    cache: Cache | None = None
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -111,7 +115,7 @@ def run(options: RunOptions, *, progress: Report = silent) -> RunResult:
         writer = stack.enter_context(_open_writer(options, reader.info))
         garment, back = garments(options, progress)
         tally = Tally(options.person, progress, reader.frames_estimate)
-        shown = tally.count(dress(reader, garment, back, options, _saved_people(options)))
+        shown = tally.count(dress(reader, garment, back, options, _known_people(options, progress)))
         people = _written(shown, writer, options.compare)
         if analysis is None:
             deque(people, maxlen=0)
@@ -170,9 +174,10 @@ def garments(options: Options, progress: Report) -> tuple[Garment, Garment | Non
     from vtryon.garment import load_garment
 
     progress(Progress("cutting out the garment"))
-    front = load_garment(options.garment)
+    load = load_garment if options.cache is None else partial(reuse.garment, options.cache)
+    front = load(options.garment)
     log.info("%s: %s, %d x %d", options.garment, front.kind, front.alpha.shape[1], front.alpha.shape[0])
-    return front, load_garment(options.back) if options.back is not None else None
+    return front, load(options.back) if options.back is not None else None
 
 
 def _open_writer(options: RunOptions, source: VideoInfo) -> VideoWriter:
@@ -255,10 +260,11 @@ def _written(shown: Iterable[TryOnFrame], writer: VideoWriter, compare: bool) ->
         yield one.person
 
 
-def _saved_people(options: RunOptions) -> Iterator[Person | None] | None:
-    if options.saved_person is None:
-        return None
-    return load_people(options.saved_person, key=_clip_key(options))
+def _known_people(options: RunOptions, progress: Report) -> Iterator[Person | None] | None:
+    """The analysis that was saved or is in the cache; None where it is to be made on the way."""
+    if options.saved_person is not None:
+        return load_people(options.saved_person, key=_clip_key(options))
+    return None if options.cache is None else reuse.people(options.cache, options, progress)
 
 
 def _clip_key(options: RunOptions) -> str:
@@ -292,10 +298,7 @@ class Tally:
             self.without_person += one.person is None
             self._tell()
         if self.without_person == self.frames:
-            raise BadInputError(
-                f"{self._path}: no person found in any of {self.frames} frames, nothing was written; "
-                "the upper body must be upright and in the picture"
-            )
+            raise reuse.nobody(self._path, self.frames)
 
     def _tell(self) -> None:
         self._progress(Progress(self._stage, self.frames, self._expected))

@@ -164,5 +164,6 @@ def _label(
     on_crop = replace(pose, points=crop.to_crop(pose.points), depth=(pose.depth * scale).astype(np.float32))
     before = None if memory is None else memory.labels
     labels, after = labeller(picture_on(crop, frame.rgb), on_crop, steady.matte, before)
-    person = Person(pose, crop, steady.matte, labels, steady.yaw, shot=slot.body)
+    matte = np.rint(steady.matte * 255).astype(np.float32) / np.float32(255)  # as it is kept: the same next time
+    person = Person(pose, crop, matte, labels, steady.yaw, shot=slot.body)
     return person, _Memory(slot.body, pose, steady.yaw, after)

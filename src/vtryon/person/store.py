@@ -56,7 +56,8 @@ def clip_key(path: str | Path, *settings: object) -> str:
 def save_people(path: str | Path, people: Iterable[Person | None], *, key: str) -> int:
     """Write the analysis of a whole clip and return its number of frames; ``people`` is consumed one at a time.
 
-    All is kept exactly but the matte, which is rounded to 1/255. ``key`` says which clip this is (:func:`clip_key`).
+    All is kept exactly (the matte, where it is a multiple of 1/255, as :func:`~vtryon.person.analyse` makes it), so
+    what is dressed with it is the same to the bit. ``key`` says which clip this is (:func:`clip_key`).
 
     Raises:
         CannotCreateError, WriteError: as :func:`vtryon.outputs.beside`; nothing is left at ``path`` then.
@@ -94,6 +95,16 @@ def load_people(path: str | Path, *, key: str) -> Iterator[Person | None]:
         archive.close()
         raise
     return _read(path, archive, frames)
+
+
+def check_people(path: str | Path, *, key: str) -> tuple[int, int]:
+    """Read all that :func:`save_people` wrote against its checksums; number of frames, and of those with a person.
+
+    Raises:
+        MissingInputError, BadInputError: as :func:`load_people`, and for any damaged frame.
+    """
+    seen = [person is not None for person in load_people(path, key=key)]
+    return len(seen), sum(seen)
 
 
 def _check(path: str | Path, archive: zipfile.ZipFile, key: str) -> int:

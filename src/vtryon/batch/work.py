@@ -1,0 +1,102 @@
+"""One row, whole: inputs fetched, the job done in a folder of its own, record and output put in their places."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from vtryon import job
+from vtryon.batch import places
+from vtryon.batch.plan import failed
+from vtryon.batch.record import SUFFIX, Record, Standing, standing
+from vtryon.batch.rows import Outcome, Status, Task
+from vtryon.batch.staging import staging
+from vtryon.cache import STAGING, Cache
+from vtryon.errors import CannotCreateError, VtryonError, WriteError
+from vtryon.job import RunResult
+from vtryon.outputs import IfExists
+from vtryon.progress import Report
+
+
+def work(task: Task, cache: Cache, progress: Report) -> Outcome:
+    """Make the output of a row; whatever goes wrong is in the outcome.
+
+    A row that another process has finished in the meantime is done: so a row may be worked on more than once.
+    """
+    try:
+        found, record = standing(task.row.output, task.fingerprint)
+        if found is Standing.FINISHED and record is not None:
+            return Outcome(Status.DONE, frames=record.frames, seconds=record.seconds)
+        if found is not Standing.NOTHING and not task.replace:
+            raise CannotCreateError(f"{task.row.output} was made by somebody else meanwhile; -y overwrites it")
+        result = _make(task, cache, progress)
+    except VtryonError as problem:
+        return failed(problem)
+    except Exception as problem:
+        return Outcome(
+            Status.FAILED,
+            error=" ".join(f"unexpected {type(problem).__name__}: {problem}".split()),
+            code=1,
+            crowded=_memory_ran_out(problem),
+        )
+    return Outcome(Status.DONE, frames=result.frames, seconds=result.seconds, warnings=result.warnings)
+
+
+def _make(task: Task, cache: Cache, progress: Report) -> RunResult:
+    row = task.row
+    remote = places.is_remote(row.output)
+    home = cache.folder / STAGING if remote else Path(row.output).resolve().parent
+    with staging(home) as own, _named(own / places.name_of(row.output), row.output):
+        options = replace(
+            row.options,
+            person=places.fetched(row.person, cache, own),
+            garment=places.fetched(row.garment, cache, own),
+            back=None if row.back is None else places.fetched(row.back, cache, own),
+            output=own / places.name_of(row.output),
+            if_exists=IfExists.REPLACE,
+            cache=cache,
+        )
+        if row.preview is None:
+            result = job.run(options, progress=progress)
+        else:
+            result = job.preview(options, row.preview, progress=progress)
+        record = own / (options.output.name + SUFFIX)
+        _write(record, Record.of(result, task.fingerprint).text())
+        if remote:
+            places.send([(record, row.output + SUFFIX), (options.output, row.output)])
+        else:
+            _publish([record, options.output], home)
+    return result
+
+
+@contextmanager
+def _named(made: Path, output: str) -> Iterator[None]:
+    """Errors about the file that is being made speak of the output that it will be."""
+    try:
+        yield
+    except VtryonError as problem:
+        raise type(problem)(str(problem).replace(str(made), output)) from problem
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text)
+    except OSError as problem:
+        raise WriteError(f"{path}: writing failed ({problem.strerror}); nothing was written") from problem
+
+
+def _publish(files: list[Path], folder: Path) -> None:
+    try:
+        for file in files:
+            target = (folder / file.name).resolve()  # a link stays a link, its target is replaced
+            os.replace(file, target)
+    except OSError as problem:
+        raise WriteError(f"{folder / file.name}: cannot be put there ({problem.strerror})") from problem
+
+
+def _memory_ran_out(problem: Exception) -> bool:
+    """Whether memory of the machine or of its GPU was too small for all that is going on."""
+    return isinstance(problem, MemoryError) or type(problem).__name__ == "OutOfMemoryError"
