@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from vtryon.outputs import beside
-from vtryon.types import Array
+from vtryon.types import Array, Label
 
 GUTTER = 4
 """Pixels of white between the pictures of a sheet."""
@@ -22,6 +22,13 @@ _BODY = (
     (25, 27), (26, 28),
 )  # fmt: skip
 """Pairs of landmarks that a drawn skeleton joins."""
+
+
+LABEL_COLOURS = np.array([
+    (0, 0, 0), (120, 60, 20), (255, 200, 170), (60, 120, 255), (20, 200, 200), (200, 80, 220), (60, 160, 60),
+    (255, 220, 0), (255, 120, 0), (150, 150, 90), (255, 0, 0),
+], np.uint8)  # fmt: skip
+"""RGB of each :class:`~vtryon.types.Label` in overlays."""
 
 
 def contact_sheet(rows: Sequence[Sequence[Array]], cell: int = CELL) -> Array:
@@ -59,6 +66,25 @@ def over(below: Array, rgb: Array, alpha: Array) -> Array:
     weight = alpha[..., None]
     mixed: Array = np.rint(rgb * weight + below * (1 - weight))
     return mixed.astype(np.uint8)
+
+
+def with_labels(rgb: Array, labels: Array, opacity: float = 0.6) -> Array:
+    """A picture (H, W, 3) uint8 with labels (H, W) in their colours over it; background darkens it."""
+    return np.asarray(cv2.addWeighted(rgb, 1 - opacity, LABEL_COLOURS[labels], opacity, 0), np.uint8)
+
+
+def with_legend(rgb: Array) -> Array:
+    """A copy of ``rgb`` with the name of every label in its colour, from the upper left corner down."""
+    drawn = rgb.copy()
+    line = max(8, min(rgb.shape[0] // 30, rgb.shape[1] // 12))
+    scale, thick = line / 30, max(1, line // 16)
+    for label in list(Label)[1:]:
+        y = line * int(label)
+        cv2.rectangle(drawn, (line // 3, y - line // 2), (line, y + line // 4), LABEL_COLOURS[label].tolist(), -1)
+        at, name = (line + line // 3, y + line // 5), label.name.lower().replace("_", " ")
+        for colour, width in (((0, 0, 0), thick + 2), ((255, 255, 255), thick)):
+            cv2.putText(drawn, name, at, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, width, cv2.LINE_AA)
+    return drawn
 
 
 def with_skeleton(rgb: Array, points: Array) -> Array:

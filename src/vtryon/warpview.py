@@ -52,11 +52,11 @@ def warp(options: WarpOptions, *, progress: Report = silent) -> RunResult:
 
 def _contact_sheet(options: WarpOptions, progress: Report, began: float) -> RunResult:
     garment, back = garments(options, progress)
-    still = options.person.suffix.lower() in PICTURES
-    tally = Tally(options.person, progress, 1 if still else options.moments, stage="fitting")
+    photograph = options.person.suffix.lower() in PICTURES
+    tally = Tally(options.person, progress, 1 if photograph else options.moments, stage="fitting")
     shown = (
-        dress([_still(options.person, options.max_pixels)], garment, back, options)
-        if still
+        dress([still(options.person, options.max_pixels)], garment, back, options)
+        if photograph
         else moments(options, garment, back, options.moments)
     )
     rows = [_panels(one, options) for one in tally.count(shown)]
@@ -119,8 +119,13 @@ def _garment_picture(garment: Garment) -> Array:
     return with_points(on_grey(garment.rgb, garment.alpha), np.stack(list(garment.keypoints.values())), KEYPOINT_COLOUR)
 
 
-def _still(path: Path, max_pixels: int) -> Frame:
-    """A picture of a person as the only frame of a video."""
+def still(path: Path, max_pixels: int) -> Frame:
+    """A picture of a person as the only frame of a video.
+
+    Raises:
+        MissingInputError: it is not there or may not be read.
+        BadInputError: it is not a picture, or has more than ``max_pixels``.
+    """
     try:
         with Image.open(path) as picture:
             if picture.width * picture.height > max_pixels:

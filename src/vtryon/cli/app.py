@@ -9,6 +9,7 @@ import typer
 
 from vtryon import __version__
 from vtryon.cli import tools, train
+from vtryon.cli.parse import parse
 from vtryon.cli.run import run
 from vtryon.cli.warp import warp
 
@@ -39,6 +40,7 @@ def _root(
 
 app.command()(run)
 app.command()(warp)
+app.command()(parse)
 app.command()(tools.benchmark)
 app.command()(tools.probe)
 app.command()(tools.info)

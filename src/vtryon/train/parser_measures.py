@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from fractions import Fraction
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -15,6 +14,7 @@ from vtryon.device import Compute
 from vtryon.person import Labeller, analyse
 from vtryon.person.outfit import dress_share, settle
 from vtryon.person.parser import ParserLabeller, network_input, torso_down
+from vtryon.sheet import with_labels
 from vtryon.train.augment import Crops
 from vtryon.types import WORN_TOP, Array, Frame, Label
 
@@ -88,24 +88,12 @@ def sheet(net: nn.Module, crops: Sequence[Crops], compute: Compute, columns: int
     """Sample sheet (H, W, 3) uint8: picture, truth, found for each crop."""
     share = predict(net, crops, compute)
     tiles = [
-        np.hstack([c.rgb, overlay(c.rgb, c.labels), overlay(c.rgb, s.argmax(axis=0))])
+        np.hstack([c.rgb, with_labels(c.rgb, c.labels), with_labels(c.rgb, s.argmax(axis=0))])
         for c, s in zip(crops, share, strict=True)
     ]
     while len(tiles) % columns:
         tiles.append(np.zeros_like(tiles[0]))
     return np.vstack([np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)])
-
-
-COLOURS = np.array([
-    (0, 0, 0), (120, 60, 20), (255, 200, 170), (60, 120, 255), (20, 200, 200), (200, 80, 220), (60, 160, 60),
-    (255, 220, 0), (255, 120, 0), (150, 150, 90), (255, 0, 0),
-], np.uint8)  # fmt: skip
-"""RGB of each label in overlays."""
-
-
-def overlay(rgb: Array, labels: Array) -> Array:
-    """Picture (H, W, 3) uint8 with labels (H, W) in their colours over it."""
-    return np.asarray(cv2.addWeighted(rgb, 0.4, COLOURS[labels], 0.6, 0), np.uint8)
 
 
 def still_flicker(rgb: Array, labeller: Labeller, *, frames: int = 24, sigma: float = 2.0, seed: int = 0) -> float:
