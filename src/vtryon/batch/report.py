@@ -28,6 +28,7 @@ class ReportFile:
         if path.exists() and not _is_report(path):
             raise CannotCreateError(f"{path} exists and is no report of a batch; name another --report")
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             self._file: IO[str] = path.open("w", encoding="utf-8")
         except OSError as problem:
             raise CannotCreateError(f"{path}: cannot write the report ({problem.strerror})") from problem

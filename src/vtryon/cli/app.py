@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from vtryon import __version__
-from vtryon.cli import tools, train
+from vtryon.cli import cache, tools, train
+from vtryon.cli.batch import batch
 from vtryon.cli.parse import parse
 from vtryon.cli.run import run
 from vtryon.cli.warp import warp
@@ -39,11 +40,13 @@ def _root(
 
 
 app.command()(run)
+app.command()(batch)
 app.command()(warp)
 app.command()(parse)
 app.command()(tools.benchmark)
 app.command()(tools.probe)
 app.command()(tools.info)
+app.add_typer(cache.app, name="cache")
 app.add_typer(train.app, name="train")
 
 

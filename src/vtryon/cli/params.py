@@ -102,6 +102,27 @@ WarpChoice = Annotated[
 ]
 FitChoice = Annotated[Fit, typer.Option("--fit", help="How closely the garment follows the body.")]
 Length = Annotated[float, typer.Option(min=0.5, max=2.0, help="Garment length, relative to its own proportions.")]
+Compare = Annotated[
+    bool, typer.Option("--compare", help="Write before and after side by side.", rich_help_panel=OUTPUT)
+]
+Preview = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=64,
+        metavar="N",
+        help="Write one picture of N moments, before and after, instead of the video.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+CodecChoice = Annotated[
+    Codec | None, typer.Option(help="Video codec.  \\[default: h264, .webm: vp9]", rich_help_panel=OUTPUT)
+]
+Crf = Annotated[int, typer.Option(min=0, max=63, help="Quality: lower is better and larger.", rich_help_panel=OUTPUT)]
+Preset = Annotated[str, typer.Option(help="Encoder preset, ultrafast to veryslow.", rich_help_panel=OUTPUT)]
+PixFmt = Annotated[str, typer.Option(help="Pixel format.", rich_help_panel=OUTPUT)]
+Lossless = Annotated[bool, typer.Option("--lossless", help="Encode without loss.", rich_help_panel=OUTPUT)]
+NoAudio = Annotated[bool, typer.Option("--no-audio", help="Leave the sound out.", rich_help_panel=OUTPUT)]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Overwrite the output if it is there.", rich_help_panel=OUTPUT)]
 No = Annotated[
     bool,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,7 +13,7 @@ from vtryon.cli.meter import speed
 from vtryon.cli.terminal import Terminal, reporting
 
 if TYPE_CHECKING:
-    from vtryon.job import RunResult
+    from vtryon.job import RunOptions, RunResult
 
 
 def run(
@@ -39,36 +39,14 @@ def run(
     start: params.Start = None,
     end: params.End = None,
     max_pixels: params.MaxPixels = None,
-    compare: Annotated[
-        bool, typer.Option("--compare", help="Write before and after side by side.", rich_help_panel=params.OUTPUT)
-    ] = False,
-    preview: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=64,
-            metavar="N",
-            help="Write one picture of N moments, before and after, instead of the video.",
-            rich_help_panel=params.OUTPUT,
-        ),
-    ] = None,
-    codec: Annotated[
-        params.Codec | None,
-        typer.Option(help="Video codec.  \\[default: h264, .webm: vp9]", rich_help_panel=params.OUTPUT),
-    ] = None,
-    crf: Annotated[
-        int, typer.Option(min=0, max=63, help="Quality: lower is better and larger.", rich_help_panel=params.OUTPUT)
-    ] = 18,
-    preset: Annotated[
-        str, typer.Option(help="Encoder preset, ultrafast to veryslow.", rich_help_panel=params.OUTPUT)
-    ] = "medium",
-    pix_fmt: Annotated[str, typer.Option(help="Pixel format.", rich_help_panel=params.OUTPUT)] = "yuv420p",
-    lossless: Annotated[
-        bool, typer.Option("--lossless", help="Encode without loss.", rich_help_panel=params.OUTPUT)
-    ] = False,
-    no_audio: Annotated[
-        bool, typer.Option("--no-audio", help="Leave the sound out.", rich_help_panel=params.OUTPUT)
-    ] = False,
+    compare: params.Compare = False,
+    preview: params.Preview = None,
+    codec: params.CodecChoice = None,
+    crf: params.Crf = 18,
+    preset: params.Preset = "medium",
+    pix_fmt: params.PixFmt = "yuv420p",
+    lossless: params.Lossless = False,
+    no_audio: params.NoAudio = False,
     save_person: Annotated[
         Path | None,
         typer.Option(
@@ -88,6 +66,14 @@ def run(
             readable=False,
         ),
     ] = None,
+    cache: Annotated[
+        bool,
+        typer.Option(
+            "--cache",
+            help="Keep what is found out about person and garment in the cache, and take it from there.",
+            rich_help_panel=params.REUSE,
+        ),
+    ] = False,
     yes: params.Yes = False,
     no: params.No = False,
     as_json: params.Json = False,
@@ -97,34 +83,65 @@ def run(
     """Put GARMENT on the person of the video PERSON; size, timing and sound stay."""
     with reporting(verbose=verbose, quiet=quiet) as terminal, readable_garment(garment) as garment_file:
         from vtryon import job
-        from vtryon.video import MAX_PIXELS, EncodeOptions, default_codec
+        from vtryon.cache import Cache
 
-        output = output or default_output(person, ".mp4" if preview is None else ".png")
-        codec_name = default_codec(output) if codec is None else codec.value
-        options = job.RunOptions(
+        options = run_options(
             person=person,
             garment=garment_file,
-            output=output,
+            output=output or default_output(person, ".mp4" if preview is None else ".png"),
             back=back,
             start=start,
             end=end,
             fit=fit,
             length=length,
-            warp=warp_method,
+            warp_method=warp_method,
             device=device,
-            encode=EncodeOptions(codec=codec_name, crf=crf, preset=preset, pix_fmt=pix_fmt, lossless=lossless),
-            audio=not no_audio,
+            codec=codec,
+            crf=crf,
+            preset=preset,
+            pix_fmt=pix_fmt,
+            lossless=lossless,
+            no_audio=no_audio,
             compare=compare,
+            max_pixels=max_pixels,
+            if_exists=policy(yes=yes, no=no),
+            cache=Cache.of_user() if cache else None,
             save_person=save_person,
             saved_person=saved_person,
-            if_exists=policy(yes=yes, no=no),
-            max_pixels=max_pixels or MAX_PIXELS,
         )
         if preview is None:
             result = job.run(options, progress=terminal.progress)
         else:
             result = job.preview(options, preview, progress=terminal.progress)
         show(terminal, result, as_json=as_json)
+
+
+def run_options(
+    *,
+    output: Path,
+    codec: str | None,
+    crf: int,
+    preset: str,
+    pix_fmt: str,
+    lossless: bool,
+    no_audio: bool,
+    max_pixels: int | None,
+    warp_method: str,
+    **same: Any,
+) -> RunOptions:
+    """What the library is told, by what the command line was told; ``same`` has the same name in both."""
+    from vtryon.job import RunOptions
+    from vtryon.video import MAX_PIXELS, EncodeOptions, default_codec
+
+    codec_name = default_codec(output) if codec is None else str(codec)
+    return RunOptions(
+        output=output,
+        warp=warp_method,
+        encode=EncodeOptions(codec=codec_name, crf=crf, preset=preset, pix_fmt=pix_fmt, lossless=lossless),
+        audio=not no_audio,
+        max_pixels=max_pixels or MAX_PIXELS,
+        **same,
+    )
 
 
 def show(terminal: Terminal, result: RunResult, *, as_json: bool) -> None:
