@@ -19,7 +19,7 @@ from vtryon.types import Array, Garment, Part
 from vtryon.warp.lattice import Spline, Warp, garment_lattices, has_sleeves
 from vtryon.warp.tps import ThinPlate
 
-_STEP = 8  # spacing of the coarse grid, px
+_STEP = {Part.TORSO: 8, Part.LEFT_SLEEVE: 4, Part.RIGHT_SLEEVE: 4}  # spacing of the coarse grid, px: sleeves bend
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,20 +153,20 @@ class Layer:
     opening: Tensor
 
 
-def _upsampled(coarse: Tensor, size: tuple[int, int]) -> Tensor:
-    """(h', w', C) values on every ``_STEP``-th pixel, from the first on, to (h, w, C)."""
+def _upsampled(coarse: Tensor, size: tuple[int, int], step: int) -> Tensor:
+    """(h', w', C) values on every ``step``-th pixel, from the first on, to (h, w, C)."""
     h, w = size
     planes = coarse.permute(2, 0, 1)[None]
-    full = ((coarse.shape[0] - 1) * _STEP + 1, (coarse.shape[1] - 1) * _STEP + 1)
+    full = ((coarse.shape[0] - 1) * step + 1, (coarse.shape[1] - 1) * step + 1)
     return functional.interpolate(planes, size=full, mode="bilinear", align_corners=True)[0, :, :h, :w].permute(1, 2, 0)
 
 
-def _coarse_grid(window: tuple[float, float, float, float], size: tuple[int, int]) -> Tensor:
-    """(h', w', 2) float64 frame points of every ``_STEP``-th pixel's centre."""
+def _coarse_grid(window: tuple[float, float, float, float], size: tuple[int, int], step: int) -> Tensor:
+    """(h', w', 2) float64 frame points of every ``step``-th pixel's centre."""
     left, top, right, bottom = window
     h, w = size
-    xs = left + (torch.arange(math.ceil((w - 1) / _STEP) + 1, dtype=torch.float64) * _STEP + 0.5) * (right - left) / w
-    ys = top + (torch.arange(math.ceil((h - 1) / _STEP) + 1, dtype=torch.float64) * _STEP + 0.5) * (bottom - top) / h
+    xs = left + (torch.arange(math.ceil((w - 1) / step) + 1, dtype=torch.float64) * step + 0.5) * (right - left) / w
+    ys = top + (torch.arange(math.ceil((h - 1) / step) + 1, dtype=torch.float64) * step + 0.5) * (bottom - top) / h
     return torch.stack(torch.meshgrid(xs, ys, indexing="xy"), -1)
 
 
@@ -175,13 +175,13 @@ def backward_map(
 ) -> tuple[Tensor, Tensor]:
     """(h, w, 2) garment points of the picture's pixels, and (h, w) in [0, 1], 0 where that is too far from the part to
     mean anything. ``window`` (left, top, right, bottom) in frame px is laid out on ``size`` = (h, w) pixels."""
-    full = _upsampled(_coarse_map(spline, window, size), size)
+    full = _upsampled(_coarse_map(spline, window, size), size, _STEP[spline.part])
     return full[..., :2], full[..., 2]
 
 
 def _coarse_map(spline: Spline, window: tuple[float, float, float, float], size: tuple[int, int]) -> Tensor:
-    """What :func:`backward_map` interpolates: (h', w', 3) float32, points and nearness at every ``_STEP``-th pixel."""
-    grid = _coarse_grid(window, size)
+    """What :func:`backward_map` interpolates: (h', w', 3) float32, points and nearness at every few pixels."""
+    grid = _coarse_grid(window, size, _STEP[spline.part])
     flat = grid.reshape(-1, 2)
     if spline.part == Part.TORSO:
         points = _through_plate(spline, flat)
@@ -203,25 +203,17 @@ def _through_plate(spline: Spline, points: Tensor) -> Tensor:
 def _through_mesh(spline: Spline, points: Tensor) -> tuple[Tensor, Tensor]:
     """Picture points (N, 2) to garment points on a sleeve, and (N,) how near to it they are, 1 on it.
 
-    A bent arm folds the plane, so the spline cannot be run backwards. It is run forwards on a small mesh of triangles
-    that reaches a little past the sleeve on every side, and each point is read off the triangle that it lies in, or
-    off the least distant one.
+    A bent arm folds the plane, so no spline of the plane can be run backwards. The lattice's own rows and columns are
+    followed instead, on a mesh of triangles that reaches a little past the sleeve on every side. Where the mesh lies
+    over itself the part nearer to the hand is seen; a point that no triangle holds is read off the least distant one.
     """
-    rows, columns, _ = spline.lattice.shape
-    lattice, target = _flat(spline.lattice), _flat(spline.points)
-    plate = ThinPlate.fit(lattice, target, stiffness=1e-4)
-    v = torch.linspace(-0.06 * rows, 1.06 * rows - 1, 14, dtype=torch.float64)
-    u = torch.linspace(-1.25, 1.25, 5, dtype=torch.float64)
-    i = v.floor().clamp(0, rows - 2).long()
-    at = lattice.reshape(rows, columns, 2)
-    edges = at[i] + (at[i + 1] - at[i]) * (v - i)[:, None, None]
-    middle, half = (edges[:, 0] + edges[:, -1]) / 2, (edges[:, -1] - edges[:, 0]) / 2
-    garment = middle[:, None] + u[None, :, None] * half[:, None]  # (14, 5, 2)
-    picture = plate(garment.reshape(-1, 2))
+    garment, picture = (_mesh(values) for values in (spline.lattice, spline.points))
     index = torch.arange(garment.shape[0] * garment.shape[1]).reshape(garment.shape[:2])
     a, b, c, d = index[:-1, :-1], index[:-1, 1:], index[1:, :-1], index[1:, 1:]
-    triangles = torch.cat([torch.stack([a, b, c], -1).reshape(-1, 3), torch.stack([d, c, b], -1).reshape(-1, 3)])
-    p0, p1, p2 = (picture[triangles[:, n]] for n in range(3))
+    corners = torch.stack([torch.stack([a, b, c], -1), torch.stack([d, c, b], -1)], 2)  # rows, columns, halves
+    triangles = corners.reshape(-1, 3)
+    place = torch.arange(len(corners), dtype=points.dtype)[:, None, None].expand(corners.shape[:3]).reshape(-1)
+    p0, p1, p2 = (picture.reshape(-1, 2)[triangles[:, n]] for n in range(3))
     e1, e2 = p1 - p0, p2 - p0
     area = e1[:, 0] * e2[:, 1] - e1[:, 1] * e2[:, 0]
     area = torch.where(area.abs() < 1e-6, torch.full_like(area, 1e-6), area)
@@ -230,14 +222,33 @@ def _through_mesh(spline: Spline, points: Tensor) -> tuple[Tensor, Tensor]:
     w2 = (e1[:, 0] * r[..., 1] - e1[:, 1] * r[..., 0]) / area
     # how far outside, in px: barycentric weights times the triangle's size, so that small triangles do not win or lose
     depth = torch.minimum(torch.minimum(w1, w2), 1.0 - w1 - w2) * area.abs().sqrt()
-    best = depth.argmax(1)
+    turned_over = area * area.sum().sign() < 0
+    shown = torch.where(turned_over, place - len(corners), place)  # the inside of the cloth is the last to be seen
+    best = torch.where(depth >= 0, 1e6 + shown, torch.where(turned_over, depth - 1.0, depth)).argmax(1)
     pick = torch.arange(len(points))
     g0, g1, g2 = (garment.reshape(-1, 2)[triangles[best, n]] for n in range(3))
     a1, a2 = w1[pick, best, None].clamp(-6, 6), w2[pick, best, None].clamp(-6, 6)
     result = g0 + a1 * (g1 - g0) + a2 * (g2 - g0)
-    size = (picture.amax(0) - picture.amin(0)).amax()
+    size = (picture.amax((0, 1)) - picture.amin((0, 1))).amax()
     near = (1.0 + depth[pick, best] / (0.03 * size)).clamp(0.0, 1.0)
     return result, near
+
+
+def _mesh(lattice: Array) -> Tensor:
+    """(rows, columns, 2) points to a finer mesh (17, 5, 2): cubic along the arm, straight across it, and a little past
+    every edge."""
+    nodes = torch.from_numpy(np.ascontiguousarray(lattice)).double()
+    rows = nodes.shape[0]
+    v = torch.cat([torch.linspace(0, rows - 1, 15).double(), torch.tensor([-0.3, rows - 0.7]).double()]).sort().values
+    i = v.floor().clamp(0, rows - 2).long()
+    t = (v - i)[:, None, None]
+    slope = torch.cat([nodes[1:2] - nodes[:1], (nodes[2:] - nodes[:-2]) / 2, nodes[-1:] - nodes[-2:-1]])
+    a, b, da, db = nodes[i], nodes[i + 1], slope[i], slope[i + 1]
+    inner = (1 + 2 * t) * (1 - t) ** 2 * a + t * (1 - t) ** 2 * da + t * t * (3 - 2 * t) * b + t * t * (t - 1) * db
+    beyond = torch.where(t < 0, a + t * da, b + (t - 1) * db)  # straight on past both ends
+    along = torch.where((t < 0) | (t > 1), beyond, inner)
+    outer, inward = along[:, :1] - along[:, 1:2], along[:, -1:] - along[:, -2:-1]
+    return torch.cat([along[:, :1] + 0.25 * outer, along, along[:, -1:] + 0.25 * inward], 1)
 
 
 def turned(points: Tensor, rows: Tensor, turn: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -316,15 +327,15 @@ def _torso_layer(
     back: Texture | None,
 ) -> Layer:
     device = texture.planes.device
-    coarse = _coarse_map(spline, window, size)[..., :2].to(device)
+    coarse, step = _coarse_map(spline, window, size)[..., :2].to(device), _STEP[spline.part]
     # most people face the camera most of the time: then the turn is smooth enough for the coarse grid, and what only
     # turning shows need not be sampled
     turns = abs(math.sin(turn)) > 0.1 or math.cos(turn) < 0
     if turns:
-        garment_points, across, behind = turned(_upsampled(coarse, size), texture.rows, turn)
+        garment_points, across, behind = turned(_upsampled(coarse, size, step), texture.rows, turn)
     else:
         points, across, _ = turned(coarse, texture.rows, turn)
-        full = _upsampled(torch.cat([points, across[..., None]], -1), size)
+        full = _upsampled(torch.cat([points, across[..., None]], -1), size, step)
         garment_points, across, behind = full[..., :2], full[..., 2], torch.zeros(size, device=device)
     planes = texture.sample(garment_points, slice(None) if turns else slice(0, 5))
     rgb, front, filled = planes[:3], planes[3], planes[4]
