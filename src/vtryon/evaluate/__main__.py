@@ -19,6 +19,8 @@ from vtryon.person.regions import label_regions
 from vtryon.pipeline import default_labeller
 from vtryon.types import WARP_METHODS
 
+VIDEOS = (".mp4", ".mov", ".mkv", ".webm")
+
 
 def parser() -> argparse.ArgumentParser:
     """The arguments of every measure."""
@@ -52,11 +54,29 @@ def parser() -> argparse.ArgumentParser:
     damage = names.add_parser("damage", parents=[common, labels, data], help="leftover and damage on photographs")
     damage.add_argument("garments", type=Path, nargs="+")
     damage.add_argument("--every", type=int, default=1, help="every so many photographs count")
+    _parser_measures(names, labels, data)
     return top
+
+
+def _parser_measures(names: Any, labels: argparse.ArgumentParser, data: argparse.ArgumentParser) -> None:
+    """The parser's own, without any garment."""
+    iou = names.add_parser("iou", parents=[data], help="the parser's labels against those of validation pictures")
+    iou.add_argument("--cache", type=Path, required=True, help="prepared pictures, made there from the data if missing")
+
+    flicker = names.add_parser("flicker", parents=[labels], help="labels that change though nothing moves")
+    flicker.add_argument("pictures", type=Path, nargs="+", help="photographs, as noisy clips, and videos")
+    flicker.add_argument("--seconds", type=float, default=3.0, help="of each video, from its start")
+    flicker.add_argument("--seed", type=int, default=0, help="of the noise on photographs")
+
+    time = names.add_parser("crop-time", help="what labelling one crop costs")
+    time.add_argument("--device", default="auto")
+    time.add_argument("--batch", type=int, nargs="+", default=[1, 4], help="crops at a time")
 
 
 def run(options: argparse.Namespace) -> Any:
     """The measure that ``options`` name."""
+    if options.measure in ("iou", "flicker", "crop-time"):
+        return _parser(options)
     warp = options.warp
     if options.measure == "texture":
         from vtryon.evaluate.texture import measure_texture
@@ -78,6 +98,28 @@ def run(options: argparse.Namespace) -> Any:
     from vtryon.evaluate.damage import measure_damage
 
     return measure_damage(options.data, options.garments, labeller=labeller, warp=warp, every=options.every)
+
+
+def _parser(options: argparse.Namespace) -> dict[str, Any]:
+    from vtryon.evaluate import labels
+
+    if options.measure == "iou":
+        return labels.measure_iou(options.data, options.cache)
+    if options.measure == "crop-time":
+        return labels.measure_time(options.device, options.batch)
+    labeller = named_labeller(options.labels)
+    return {str(path): asdict(_flicker(path, labeller, options)) for path in options.pictures}
+
+
+def _flicker(path: Path, labeller: Labeller, options: argparse.Namespace) -> Any:
+    from vtryon.evaluate import labels
+
+    if path.suffix.lower() not in VIDEOS:
+        return labels.still_flicker(first_picture(path), labeller, seconds=options.seconds, seed=options.seed)
+    from vtryon.video import VideoReader
+
+    with VideoReader(path, end=options.seconds) as frames:
+        return labels.label_flicker(frames, labeller, moving=True)
 
 
 def _still(options: argparse.Namespace, labeller: Labeller) -> dict[str, Any]:
@@ -103,7 +145,7 @@ def _still(options: argparse.Namespace, labeller: Labeller) -> dict[str, Any]:
 
 def first_picture(path: Path) -> np.ndarray[Any, Any]:
     """A photograph, or a video's first frame, (H, W, 3) uint8, at an even size, as encoders want it."""
-    if path.suffix.lower() in (".mp4", ".mov", ".mkv", ".webm"):
+    if path.suffix.lower() in VIDEOS:
         from vtryon.video import VideoReader
 
         with VideoReader(path) as reader:

@@ -1,22 +1,19 @@
-"""How good the parser is: IoU on crops, flicker on a person who stands still, time a crop, sample sheets (issue 4)."""
+"""How good the parser is on single crops: IoU of regions and labels, sample sheets (issue 4)."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from fractions import Fraction
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from vtryon.device import Compute
-from vtryon.person import Labeller, analyse
 from vtryon.person.outfit import dress_share, settle
-from vtryon.person.parser import ParserLabeller, network_input, torso_down
+from vtryon.person.parser import network_input, torso_down
 from vtryon.sheet import with_labels
 from vtryon.train.augment import Crops
-from vtryon.types import WORN_TOP, Array, Frame, Label
+from vtryon.types import WORN_TOP, Array, Label
 
 GROUPS: dict[str, tuple[Label, ...]] = {
     "hair": (Label.HAIR,),
@@ -94,34 +91,3 @@ def sheet(net: nn.Module, crops: Sequence[Crops], compute: Compute, columns: int
     while len(tiles) % columns:
         tiles.append(np.zeros_like(tiles[0]))
     return np.vstack([np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)])
-
-
-def still_flicker(rgb: Array, labeller: Labeller, *, frames: int = 24, sigma: float = 2.0, seed: int = 0) -> float:
-    """Share of the pixels in the person's box that change label from frame to frame though nobody moves.
-
-    The clip is the photograph ``rgb`` (H, W, 3) uint8 with fresh noise of ``sigma`` grey levels in every frame, through
-    the whole person room; the first third, in which smoothing settles, does not count. NaN where nobody is found.
-    """
-    rng = np.random.default_rng(seed)
-    noisy = (np.clip(rgb + rng.normal(0, sigma, rgb.shape), 0, 255).astype(np.uint8) for _ in range(frames))
-    clip = (Frame(picture, i, Fraction(1, 25), i) for i, picture in enumerate(noisy))
-    changed: list[float] = []
-    before: Array | None = None
-    for _, person in analyse(clip, labeller=labeller):
-        now = None if person is None else person.labels.argmax(axis=0)
-        if before is not None and now is not None:
-            ys, xs = np.nonzero(now > 0)
-            box = np.s_[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
-            changed.append(float((now != before)[box].mean()))
-        before = now
-    return float(np.mean(changed[frames // 3 :])) if changed else float("nan")
-
-
-def seconds_per_crop(labeller: ParserLabeller, crop: Crops, batch: int = 1, repeats: int = 10) -> float:
-    """CPU seconds that one crop takes in batches of ``batch``, its maps included, nothing carried."""
-    work = [(crop.rgb, crop.points, crop.visibility, crop.matte)] * batch
-    labeller.label(work)
-    start = time.process_time()
-    for _ in range(repeats):
-        labeller.label(work)
-    return (time.process_time() - start) / (repeats * batch)
