@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,13 @@ from typer.testing import CliRunner, Result
 
 import fakes
 import media
+import scenes
 from vtryon.cli.app import app
+from vtryon.pipeline import TryOnFrame
 from vtryon.sheet import contact_sheet, on_grey, over, with_points
+from vtryon.types import Frame
 from vtryon.video import probe
+from vtryon.warp import Texture
 
 
 @pytest.fixture(autouse=True)
@@ -82,6 +87,29 @@ def test_bad_input(words: tuple[str, ...], code: int, says: str) -> None:
     assert result.stderr.startswith("vtryon: error: ")
     assert says in result.stderr
     assert {path.name for path in Path().iterdir()} == before
+
+
+def test_the_grid_is_drawn_on_the_garment_and_where_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:
+    garment = scenes.garment()
+
+    def fitted(frames: Iterable[Frame], _garment: Any, *, compose: bool, **_: Any) -> Iterator[TryOnFrame]:
+        assert not compose, "what is not shown is not made"
+        for frame in frames:
+            yield TryOnFrame(frame, frame, fakes.person(frame.rgb.shape), scenes.flat(garment), Texture.of(garment))
+
+    monkeypatch.setattr("vtryon.garment.load_garment", lambda _path: garment)
+    monkeypatch.setattr("vtryon.job.try_on", fitted)
+    Image.new("RGB", (360, 420), (90, 90, 90)).save("still.png")
+    shown = {}
+    for name, words in (("plain", ()), ("grid", ("--grid",))):
+        result = warp("still.png", "shirt.png", "-o", f"{name}.png", *words)
+        assert result.exit_code == 0, result.output
+        shown[name] = picture(f"{name}.png")
+    drawn = (shown["grid"] != shown["plain"]).any(-1)
+    assert (shown["grid"][drawn][:, 1] > shown["plain"][drawn][:, 1]).mean() > 0.5, "in green"
+    garment_row, panels = drawn[:400], np.split(drawn[404:, : 3 * 342 + 8], (342 + 2, 2 * (342 + 4) - 2), axis=1)
+    assert garment_row.any()
+    assert [panel.any() for panel in panels] == [False, True, True], "the person, the garment alone, both"
 
 
 def test_sheets_shrink_and_never_enlarge() -> None:

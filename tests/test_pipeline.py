@@ -6,6 +6,7 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -18,7 +19,7 @@ from scenes import BLUE, GREEN, RED
 from vtryon.person import analyse, load_people, save_people
 from vtryon.person.regions import label_regions
 from vtryon.pipeline import TryOnFrame, TryOnOptions, try_on
-from vtryon.types import Array, Frame, Person
+from vtryon.types import Array, Frame, Part, Person
 from vtryon.video import VideoReader
 
 SHIRT = scenes.garment(BLUE)
@@ -95,6 +96,25 @@ def test_the_warped_garment_alone() -> None:
     assert alpha.shape == frames[0].rgb.shape[:2]
     assert 0.05 < (alpha > 0.5).mean() < 0.5
     assert scenes.near(rgb, BLUE, 12)[alpha > 0.9].mean() > 0.95, "as in its picture, without the scene's light"
+
+
+def test_the_fit_alone_is_told_without_composing() -> None:
+    frames, people = clip(2)
+    steps: list[str] = []
+
+    @contextmanager
+    def noted(name: str) -> Iterator[None]:
+        steps.append(name)
+        yield
+
+    shown = list(try_on(frames, SHIRT, options=OPTIONS, people=people, on_stage=noted, compose=False))
+    assert steps == ["warp", "warp"]
+    assert all(one.frame is frame for one, frame in zip(shown, frames, strict=True))
+    for one, whole in zip(shown, dress(frames, people), strict=True):
+        assert one.warp is not None
+        assert whole.warp is not None
+        assert np.array_equal(one.warp[Part.TORSO].points, whole.warp[Part.TORSO].points)
+        assert one.warped is not None
 
 
 def test_the_back_is_the_picture_of_the_back() -> None:

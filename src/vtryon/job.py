@@ -221,13 +221,17 @@ def dress(
     back: Garment | None,
     options: Options,
     people: Iterable[Person | None] | None = None,
+    *,
+    compose: bool = True,
 ) -> Iterator[TryOnFrame]:
     """:func:`vtryon.pipeline.try_on` with these options."""
     chosen = TryOnOptions(fit=options.fit, length=options.length, warp=options.warp, device=options.device)
-    return try_on(frames, garment, back=back, options=chosen, people=people)
+    return try_on(frames, garment, back=back, options=chosen, people=people, compose=compose)
 
 
-def moments(options: Options, garment: Garment, back: Garment | None, count: int) -> Iterator[TryOnFrame]:
+def moments(
+    options: Options, garment: Garment, back: Garment | None, count: int, *, compose: bool = True
+) -> Iterator[TryOnFrame]:
     """``count`` dressed frames spread evenly over the time asked for, each with a run-up of its own."""
     with open_reader(options) as reader:
         first, last = span(reader.info, options)
@@ -235,7 +239,7 @@ def moments(options: Options, garment: Garment, back: Garment | None, count: int
         at = first + (last - first) * (number + 0.5) / count
         with open_reader(options, start=max(first, at - RUN_UP)) as reader:
             run_up = _until(reader, at + reader.info.origin_seconds)
-            yield from deque(dress(run_up, garment, back, options), maxlen=1)
+            yield from deque(dress(run_up, garment, back, options, compose=compose), maxlen=1)
 
 
 def _until(frames: Iterable[Frame], at: float) -> Iterator[Frame]:

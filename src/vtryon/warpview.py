@@ -1,9 +1,10 @@
-"""The fit to look at: the warped garment alone and over the person, with landmarks and key points (``vtryon warp``)."""
+"""The fit to look at: the warped garment alone and over the person, with landmarks, key points and the splines'
+lattices (``vtryon warp``)."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -20,6 +21,7 @@ from vtryon.progress import Report, silent
 from vtryon.sheet import contact_sheet, on_grey, over, with_lines, with_points, with_skeleton, write_picture
 from vtryon.types import Array, Frame, Garment
 from vtryon.video import CONTAINERS, EncodeOptions, VideoWriter, default_codec
+from vtryon.warp.lattice import garment_lattices
 
 KEYPOINT_COLOUR = (0, 230, 255)
 GRID_COLOUR = (0, 200, 0)
@@ -27,7 +29,8 @@ GRID_COLOUR = (0, 200, 0)
 
 @dataclass(frozen=True)
 class WarpOptions(Options):
-    """Options of :func:`warp`: ``moments`` rows of the contact sheet; ``grid`` draws the splines' control points."""
+    """Options of :func:`warp`: ``moments`` rows of the contact sheet; ``grid`` draws the splines' lattices, on the
+    garment's own picture as they are and on the warped garment as they are deformed."""
 
     moments: int = 6
     grid: bool = False
@@ -55,12 +58,12 @@ def _contact_sheet(options: WarpOptions, progress: Report, began: float) -> RunR
     photograph = options.person.suffix.lower() in PICTURES
     tally = Tally(options.person, progress, 1 if photograph else options.moments, stage="fitting")
     shown = (
-        dress([still(options.person, options.max_pixels)], garment, back, options)
+        dress([still(options.person, options.max_pixels)], garment, back, options, compose=False)
         if photograph
-        else moments(options, garment, back, options.moments)
+        else moments(options, garment, back, options.moments, compose=False)
     )
     rows = [_panels(one, options) for one in tally.count(shown)]
-    sheet = contact_sheet([[_garment_picture(one) for one in (garment, back) if one is not None], *rows])
+    sheet = contact_sheet([[_garment_picture(one, options) for one in (garment, back) if one is not None], *rows])
     write_picture(options.output, sheet)
     done = result_of(options.output, tally, began)
     return replace(done, width=sheet.shape[1], height=sheet.shape[0], warnings=notes(garment, back))
@@ -84,7 +87,7 @@ def _video(options: WarpOptions, progress: Report, began: float) -> RunResult:
         )
         garment, back = garments(options, progress)
         tally = Tally(options.person, progress, reader.frames_estimate, stage="fitting")
-        for one in tally.count(dress(reader, garment, back, options)):
+        for one in tally.count(dress(reader, garment, back, options, compose=False)):
             writer.write(np.concatenate(_panels(one, options), axis=1), one.frame.pts)
         report = writer.close()
     return replace(
@@ -103,20 +106,24 @@ def _panels(one: TryOnFrame, options: WarpOptions) -> list[Array]:
     if one.warped is None:
         return [person, np.full_like(source, 128), source]
     rgb, alpha = one.warped
-    alone = on_grey(rgb, alpha)
+    alone, both = on_grey(rgb, alpha), over(source, rgb, alpha)
     if options.grid and one.warp is not None:
-        alone = with_lines(alone, [line for spline in one.warp.splines for line in _lines(spline.points)], GRID_COLOUR)
-    return [person, alone, over(source, rgb, alpha)]
+        lattices = [spline.points for spline in one.warp.splines]
+        alone, both = (_with_lattices(picture, lattices) for picture in (alone, both))
+    return [person, alone, both]
 
 
-def _lines(points: Array) -> Iterator[Array]:
-    """Rows and columns of a lattice (rows, columns, 2)."""
-    yield from points
-    yield from points.transpose(1, 0, 2)
+def _with_lattices(picture: Array, lattices: Iterable[Array]) -> Array:
+    """A copy with the rows and columns of lattices (rows, columns, 2), px, and their points."""
+    lines = [line for lattice in lattices for line in (*lattice, *lattice.transpose(1, 0, 2))]
+    return with_points(with_lines(picture, lines, GRID_COLOUR), np.concatenate(lines), GRID_COLOUR)
 
 
-def _garment_picture(garment: Garment) -> Array:
-    return with_points(on_grey(garment.rgb, garment.alpha), np.stack(list(garment.keypoints.values())), KEYPOINT_COLOUR)
+def _garment_picture(garment: Garment, options: WarpOptions) -> Array:
+    picture = on_grey(garment.rgb, garment.alpha)
+    if options.grid:
+        picture = _with_lattices(picture, garment_lattices(garment).values())
+    return with_points(picture, np.stack(list(garment.keypoints.values())), KEYPOINT_COLOUR)
 
 
 def still(path: Path, max_pixels: int) -> Frame:

@@ -37,7 +37,9 @@ def warp(
     end: params.End = None,
     max_pixels: params.MaxPixels = None,
     moments: Annotated[int, typer.Option(min=1, max=64, metavar="N", help="Rows of the contact sheet.")] = 6,
-    grid: Annotated[bool, typer.Option("--grid", help="Draw the control points of the splines too.")] = False,
+    grid: Annotated[
+        bool, typer.Option("--grid", help="Draw the splines' lattices too, as they are and deformed.")
+    ] = False,
     yes: params.Yes = False,
     no: params.No = False,
     as_json: params.Json = False,
