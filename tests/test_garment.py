@@ -35,9 +35,12 @@ class Drawn:
 
 def draw(
     cloth: tuple[int, int, int] = (190, 50, 60), back: tuple[int, int, int] = (235, 232, 228), *, size: int = 480,
-    unit: float = 110.0, shadow: float = 0.35, noise: float = 2.0,
+    unit: float = 110.0, shadow: float = 0.35, noise: float = 2.0, long: bool = False,
 ) -> Drawn:  # fmt: skip
-    """A T-shirt on a background that darkens to one side, with a shadow below it and a little sensor noise."""
+    """A T-shirt on a background that darkens to one side, with a shadow below it and a little sensor noise.
+
+    ``long``: with long sleeves that leave the body and come back to it at the hips.
+    """
     centre = np.array([size / 2, size / 2])
     points = {f"{k}_l": centre + unit * np.array(v) for k, v in OUTLINE.items()}
     points |= {f"{k}_r": centre + unit * np.array([-v[0], v[1]]) for k, v in OUTLINE.items()}
@@ -45,6 +48,9 @@ def draw(
     order = ["collar_c", *(f"{k}_l" for k in OUTLINE), *(f"{k}_r" for k in reversed(OUTLINE))]
     mask = np.zeros((size, size), np.float32)
     cv2.fillPoly(mask, [np.round([points[k] for k in order]).astype(np.int32)], 1.0)
+    for side in (-1, 1) if long else ():
+        arm = centre + unit * np.array([[side * 0.9, -0.85], [side * 1.55, 0.3], [side * 1.1, 1.3]])
+        cv2.polylines(mask, [np.round(arm).astype(np.int32)], False, 1.0, round(0.42 * unit))
     mask = cv2.GaussianBlur(mask, (0, 0), 0.7)
     light = np.linspace(1.0, 0.85, size)[None, :, None]
     fall = cv2.GaussianBlur(np.roll(mask, (10, 6), (0, 1)), (0, 0), 8)[..., None]
@@ -85,6 +91,14 @@ def test_shadow_and_gaps_stay_outside(shirt: Garment) -> None:
     drawn = draw()
     far = cv2.dilate(drawn.mask.astype(np.uint8), np.ones((9, 9), np.uint8)) == 0
     assert (shirt.alpha[far] > 0.1).mean() < 0.002
+
+
+@pytest.mark.parametrize("back", [(235, 232, 228), (60, 110, 70)], ids=["on white", "on green"])
+def test_gap_that_a_sleeve_closes_all_around_is_open(back: tuple[int, int, int]) -> None:
+    drawn = draw((70, 80, 140), back, unit=95, long=True)
+    holes = cv2.connectedComponentsWithStats((~drawn.mask).astype(np.uint8), connectivity=4)[2]
+    assert (holes[1:, cv2.CC_STAT_AREA] > 500).sum() == 3  # around the garment, and one on each side
+    assert overlap(prepare(drawn.rgb), drawn.mask) > 0.97
 
 
 def test_no_rim_of_the_old_background(shirt: Garment) -> None:
@@ -172,6 +186,15 @@ def test_very_small_garment_is_said() -> None:
 def test_two_garments_are_said() -> None:
     one = draw(unit=80, size=360).rgb
     assert any("more than one" in w for w in prepare(np.concatenate([one, one], axis=1)).warnings)
+
+
+def test_halves_of_one_garment_are_not_two() -> None:
+    drawn = draw(shadow=0)
+    rgb = drawn.rgb.copy()
+    rgb[:, 215:265] = np.random.default_rng(0).normal((235, 232, 228), 2, (480, 50, 3)).astype(np.uint8)
+    garment = prepare(rgb)
+    assert not any("more than one" in w for w in garment.warnings)
+    assert garment.keypoints["shoulder_l"][0] - garment.keypoints["shoulder_r"][0] > 150
 
 
 def test_nothing_in_the_picture() -> None:

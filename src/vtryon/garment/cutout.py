@@ -19,20 +19,26 @@ WORK_SIDE = 288
 _SECOND = 0.35
 """Share of the largest thing's area from which another thing counts as a second garment."""
 
+_LEAST_GAP = 0.0008
+"""Share of the picture from which a hole in the garment may be a gap between sleeve and body."""
+
 _LOST = 0.02
 """Share of a confidently seen garment that colours may take away before they are distrusted."""
 
 
-def cut_out(rgb: Array, share: Array | None = None) -> Array:
+def cut_out(rgb: Array, share: Array | None = None, seams: Array | None = None) -> Array:
     """Alpha (H, W) float32 of the garment in a photograph (H, W, 3) uint8; all 0 where nothing stands out.
 
-    ``share`` (H, W) float32: how likely each pixel is garment, if something is known about that.
+    ``share`` (H, W) float32: how likely each pixel is garment, if something is known about that; ``seams`` (H, W)
+    float32: how likely it is where a sleeve meets the torso, and background may show between them.
     """
     height, width = rgb.shape[:2]
     small = _reduced(rgb)
     if share is not None:
         share = cv2.resize(share, small.shape[1::-1], interpolation=cv2.INTER_AREA)
-    raw, alike = segment(small, share)
+    if seams is not None:
+        seams = cv2.resize(seams, small.shape[1::-1], interpolation=cv2.INTER_AREA) > 0.5
+    raw, alike = segment(small, share, seams)
     mask = clean_mask(raw, small)
     if not mask.any():
         return np.zeros((height, width), np.float32)
@@ -40,21 +46,23 @@ def cut_out(rgb: Array, share: Array | None = None) -> Array:
     return refine(rgb, soft, open_gaps=not alike)
 
 
-def largest_of_several(rgb: Array) -> Array | None:
-    """(H, W) bool box of the largest thing, where several of like size lie on a plain background, else None."""
+def largest_of_several(rgb: Array) -> tuple[Array, Array] | None:
+    """The largest thing, where several of like size lie on a plain background, and a box around it: (H, W) bool."""
     small = _reduced(rgb)
     difference = np.linalg.norm(background_residual(small), axis=2)
     if np.percentile(difference[_border(difference.shape[0], difference.shape[1], 4)], 90) > 6:
         return None
-    count, _, stats, _ = cv2.connectedComponentsWithStats(_opened(difference > 12))
+    count, label, stats, _ = cv2.connectedComponentsWithStats(_opened(difference > 12))
     order = 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA])
     areas = stats[order, cv2.CC_STAT_AREA]
     if count < 3 or areas[1] < max(_SECOND * areas[0], 0.03 * difference.size):
         return None
     x, y, w, h = (int(v) for v in stats[order[0], :4])
-    box = np.zeros(difference.shape, np.uint8)
+    thing = (label == order[0]).astype(np.uint8)
+    box = np.zeros_like(thing)
     box[max(0, y - 4) : y + h + 4, max(0, x - 4) : x + w + 4] = 1
-    return np.asarray(cv2.resize(box, rgb.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0)
+    thing, box = (cv2.resize(m, rgb.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0 for m in (thing, box))
+    return thing, box
 
 
 def _reduced(rgb: Array) -> Array:
@@ -62,12 +70,13 @@ def _reduced(rgb: Array) -> Array:
     return np.asarray(cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
 
 
-def segment(rgb: Array, share: Array | None = None) -> tuple[Array, bool]:
+def segment(rgb: Array, share: Array | None = None, seams: Array | None = None) -> tuple[Array, bool]:
     """(H, W) bool: what does not look like the border, from a small picture (H, W, 3) uint8.
 
-    ``share`` (H, W), as in :func:`cut_out`, fixes what is garment and what is not, away from its outline; colours
-    decide near it. Where they would undo much of ``share`` and the garment has the background's colour in its midst
-    (white stripes on white), they are not trusted: ``share`` has the last word, and the second result is True.
+    ``share`` (H, W), as in :func:`cut_out`, fixes what is garment and what is not, away from its outline and from
+    ``seams`` (H, W) bool; colours decide near them. Where they would undo much of ``share`` and the garment has the
+    background's colour in its midst (white stripes on white), they are not trusted: ``share`` has the last word, and
+    the second result is True.
     """
     residual = background_residual(rgb)
     # chroma counts twice: shadows and folds change lightness, seldom hue
@@ -79,19 +88,43 @@ def segment(rgb: Array, share: Array | None = None) -> tuple[Array, bool]:
         return _grab_cut(flat, start, 5), False
     seen = share > 0.5
     margin = max(2, round(0.025 * max(seen.shape)))
+    core, outside = _erode(share > 0.85, margin), _erode(share < 0.15, margin)
     start = np.where(seen, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    core = _erode(share > 0.85, margin)
-    start[core] = cv2.GC_FGD
-    start[_erode(share < 0.15, margin)] = cv2.GC_BGD
+    start[core], start[outside] = cv2.GC_FGD, cv2.GC_BGD
     mask = _grab_cut(flat, start, 3)
     lost = float((~mask & (share > 0.85)).sum() / seen.sum())
     alike = np.linalg.norm(flat - 128.0, axis=2)[core] < 10
     if lost < _LOST or alike.mean() < 0.1:
-        return mask, False
+        return mask if seams is None else mask & ~_gaps(flat, mask, core & ~seams, outside, seams), False
     # the ends of the stripes that can be seen say where the others end
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin - 1, 2 * margin - 1))
     whole = cv2.morphologyEx((mask & (share > 0.15)).astype(np.uint8), cv2.MORPH_CLOSE, disc)
     return (whole > 0) & (mask | (share > 0.4)), True
+
+
+def _gaps(flat: Array, mask: Array, core: Array, outside: Array, seams: Array) -> Array:
+    """(H, W) bool: background that shows between sleeves and torso, though it was taken for cloth at first sight.
+
+    ``flat`` (H, W, 3) uint8 colours; ``mask`` the garment so far, ``core`` sure cloth, ``outside`` sure background,
+    ``seams`` where to look, all (H, W) bool.
+    """
+    found = np.zeros(mask.shape, bool)
+    if not core.any() or not outside.any():
+        return found
+    start = np.where(mask, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    start[seams & mask & (_commonness(flat, outside) > _commonness(flat, core))] = cv2.GC_PR_BGD
+    start[core], start[outside] = cv2.GC_FGD, cv2.GC_BGD
+    changed = mask & seams & ~_grab_cut(flat, start, 3)
+    count, label, stats, _ = cv2.connectedComponentsWithStats(changed.astype(np.uint8), connectivity=4)
+    least = 0.02 * mask.sum()
+    for piece in range(1, count):
+        if stats[piece, cv2.CC_STAT_AREA] < _LEAST_GAP * mask.size:
+            continue
+        rest = (mask & (label != piece)).astype(np.uint8)
+        pieces = cv2.connectedComponentsWithStats(rest, connectivity=4)[2][1:, cv2.CC_STAT_AREA]
+        if (pieces > least).sum() == 1:  # a gap does not cut a sleeve off; a stripe of the background's colour would
+            found |= label == piece
+    return found
 
 
 def _grab_cut(flat: Array, start: Array, rounds: int) -> Array:
@@ -223,12 +256,17 @@ def _main_piece(mask: Array) -> Array:
 
 def _near_cloth_colour(rgb: Array, body: Array) -> Array:
     """Where the colour is one that the body of the garment has, too (straps are kept, hangers are not)."""
+    return np.asarray(_commonness(rgb, body) > 0.01)
+
+
+def _commonness(rgb: Array, where: Array) -> Array:
+    """(H, W) float32: the share of the pixels ``where`` (H, W) bool that have about the colour of each pixel."""
     coarse = np.asarray(cv2.GaussianBlur(rgb, (3, 3), 0), np.int32) >> 4
     index = (coarse[..., 0] << 8) | (coarse[..., 1] << 4) | coarse[..., 2]
-    histogram = np.bincount(index[body], minlength=4096).reshape(16, 16, 16).astype(np.float32)
+    histogram = np.bincount(index[where], minlength=4096).reshape(16, 16, 16).astype(np.float32)
     for axis in range(3):  # neighbouring colours count as the same
         histogram = histogram + np.roll(histogram, 1, axis) + np.roll(histogram, -1, axis)
-    return np.asarray(histogram.reshape(-1)[index] > 0.01 * body.sum())
+    return np.asarray(histogram.reshape(-1)[index] / where.sum(), np.float32)
 
 
 def _close_pinholes(mask: Array, rgb: Array) -> Array:
@@ -244,7 +282,7 @@ def _close_pinholes(mask: Array, rgb: Array) -> Array:
         if piece in outer or mask[label == piece].any():
             continue
         like = reference is not None and np.linalg.norm(np.median(lab[label == piece], axis=0) - reference) < 14
-        if stats[piece, cv2.CC_STAT_AREA] < 0.0008 * mask.size or not like:
+        if stats[piece, cv2.CC_STAT_AREA] < _LEAST_GAP * mask.size or not like:
             filled[label == piece] = True
     return filled
 

@@ -15,6 +15,9 @@ from vtryon.types import KEYPOINTS, Array, GarmentKind
 
 _GREY = 127
 
+_NEAR_SLEEVE = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (13, 13))
+"""What counts as near, in the reader's pixels: half the width of the gap that an arm leaves to the body."""
+
 
 @dataclass(frozen=True, eq=False)
 class Reading:
@@ -86,10 +89,16 @@ class GarmentReader:
             kinds={GarmentKind(name): float(kinds[i]) for i, name in enumerate(KINDS)},
         )
 
-    def cloth_share(self, rgb: Array) -> Array:
-        """(H, W) float32: how likely each pixel of a picture shows the garment, at first sight."""
+    def first_sight(self, rgb: Array) -> tuple[Array, Array]:
+        """How likely each pixel of a picture shows the garment, and a seam of it: two (H, W) float32.
+
+        Seams are where a sleeve and the torso are both near: background may show between them.
+        """
         seen = self.look(rgb)
-        return seen.enlarge(1 - seen.labels[SEGMENTS.index("background")], rgb.shape)
+        cloth = 1 - seen.labels[SEGMENTS.index("background")]
+        sleeves = seen.labels[SEGMENTS.index("left sleeve")] + seen.labels[SEGMENTS.index("right sleeve")]
+        seams = cv2.dilate((sleeves > 0.5 * cloth).astype(np.float32), _NEAR_SLEEVE) * (cloth > 0.5)
+        return seen.enlarge(cloth, rgb.shape), seen.enlarge(seams, rgb.shape)
 
 
 def _letterbox(shape: tuple[int, ...], mask: Array | None) -> Array:
