@@ -18,7 +18,7 @@ from typing import Any
 from vtryon import reuse
 from vtryon.batch import places
 from vtryon.batch.plan import failed
-from vtryon.batch.process import throttled
+from vtryon.batch.process import single_thread, throttled
 from vtryon.batch.rows import News, Outcome, Status, Task, Tell
 from vtryon.batch.staging import staging
 from vtryon.batch.work import work
@@ -151,6 +151,7 @@ class _Driver:
 def _analysis(task: Task) -> tuple[str, bytes] | Outcome:
     """On a worker: the analysis of the task's person, or the outcome of all rows that want it."""
     cache, row = Cache.of_user(), task.row
+    single_thread()
     try:
         with staging(cache.folder / STAGING) as own:
             person = places.fetched(row.person, cache, own)
@@ -161,11 +162,9 @@ def _analysis(task: Task) -> tuple[str, bytes] | Outcome:
 
 def _row(task: Task, analysis: tuple[str, bytes] | Outcome | None, board: Any) -> Outcome:
     """On a worker: one row, with the analysis that another worker has made."""
-    import cv2
-
     if isinstance(analysis, Outcome):
         return analysis
-    cv2.setNumThreads(1)  # Ray has given the task one core, and told torch so
+    single_thread()
     cache = Cache.of_user()
     if analysis is not None:
         with suppress(VtryonError):  # then the row does without

@@ -40,7 +40,6 @@ class _Pool:
         self._tell, self._cache, self._fail_fast = tell, cache, fail_fast
         self._asked = jobs
         self._ceiling = max(1, min(jobs or cores(), len(tasks)))
-        self._threads = None if self._ceiling == 1 else max(1, cores() // self._ceiling)
         self._peak = 0
         self._attempts: dict[int, int] = {}
         self._failed = False
@@ -70,7 +69,7 @@ class _Pool:
                 return
             idle = next((worker for worker in self.workers if worker.task is None), None)
             if idle is None:
-                idle = Worker(self._cache, self._threads)
+                idle = Worker(self._cache)
                 self.workers.append(idle)
             idle.give(task)
 

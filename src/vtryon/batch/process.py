@@ -54,21 +54,28 @@ def throttled(tell: Callable[[Progress], None], interval: float = _INTERVAL) -> 
     return report
 
 
-def serve(connection: Connection, cache: Cache, threads: int | None) -> None:
-    """The body of the process: take tasks until None comes. ``threads`` per task, None for the libraries' choice."""
-    import cv2
-    import torch
-
+def serve(connection: Connection, cache: Cache) -> None:
+    """The body of the process: take tasks until None comes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the parent decides
     signal.signal(signal.SIGTERM, _leave)
     logging.getLogger("vtryon").setLevel(logging.ERROR)
     threading.Thread(target=_follow_parent, daemon=True).start()
-    if threads is not None:
-        torch.set_num_threads(threads)
-        cv2.setNumThreads(threads)
+    single_thread()
     report = throttled(lambda at: connection.send(Report(at, _gpu_memory())))
     while (task := connection.recv()) is not None:
         connection.send(work(task, cache, report))
+
+
+def single_thread() -> None:
+    """One row, one core: cheapest where there are many rows, and the numbers are the same however many run beside.
+
+    Sums in another order differ in the last bit, and OpenCV's flow cuts the picture into as many strips as threads.
+    """
+    import cv2
+    import torch
+
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
 
 
 def _leave(signum: int, _: FrameType | None) -> NoReturn:
@@ -99,10 +106,10 @@ class Worker:
     about as much memory as it will; ``peak`` the most bytes it was seen to take; ``gpu`` as in :class:`Report`.
     """
 
-    def __init__(self, cache: Cache, threads: int | None) -> None:
+    def __init__(self, cache: Cache) -> None:
         context = multiprocessing.get_context("spawn")  # a fork would copy the threads' locks, not the threads
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs, cache, threads), daemon=True)
+        self.process = context.Process(target=serve, args=(theirs, cache), daemon=True)
         self.process.start()
         theirs.close()
         self.task: Task | None = None

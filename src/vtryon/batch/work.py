@@ -57,6 +57,7 @@ def _make(task: Task, cache: Cache, progress: Report) -> RunResult:
             back=None if row.back is None else places.fetched(row.back, cache, own),
             output=own / places.name_of(row.output),
             if_exists=IfExists.REPLACE,
+            encode=None if row.options.encode is None else replace(row.options.encode, threads=1),
             cache=cache,
         )
         if row.preview is None:
