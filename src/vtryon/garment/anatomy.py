@@ -17,6 +17,12 @@ _ON_OUTLINE = ("collar_l", "collar_r", "cuff_out_l", "cuff_in_l", "cuff_out_r", 
 _REACH = 0.03
 """How far a key point may move to the outline, as a share of the garment's longer side."""
 
+_NECK_SLACK = 0.06
+"""How far below the neckline of the key points the inside may reach, as a share of the neckline's width."""
+
+_NARROW = 0.25
+"""A neckline less wide than this share of the shoulders is not one that the head goes through."""
+
 
 def snap_to_outline(points: Mapping[str, Array], mask: Array) -> dict[str, Array]:
     """Key points moved to the nearest point of the outline of ``mask`` (H, W) bool where that is near."""
@@ -43,15 +49,34 @@ def split_parts(reading: Reading, alpha: Array) -> Array:
 
 
 def inside_share(reading: Reading, rgb: Array, alpha: Array) -> Array:
-    """(H, W) float32: where the inside shows (the back panel in the collar), with the picture's own edge."""
+    """(H, W) float32: where the inside shows (the back panel in the collar), with the picture's own edge.
+
+    It must lie in the neckline that the key points draw, too: label map and key points are seldom wrong together.
+    """
     share = reading.enlarge(reading.labels[SEGMENTS.index("inside")], alpha.shape)
     cloth = reading.enlarge(1 - reading.labels[SEGMENTS.index("background")], alpha.shape)
     share = np.clip(share / np.maximum(cloth, 0.3), 0, 1)
     share /= INSIDE_WEIGHT - (INSIDE_WEIGHT - 1) * share  # it counted more in training; take that out of the odds
     radius = max(2, round(0.012 * max(alpha.shape)))
     share = cv2.ximgproc.guidedFilter(rgb, share, radius, (0.03 * 255) ** 2)
-    share = np.clip((share - 0.4) / 0.2, 0, 1) * (alpha > 0)
-    return np.asarray(share, np.float32)
+    share = np.minimum(np.clip((share - 0.4) / 0.2, 0, 1), _above_neckline(reading.points, alpha.shape))
+    return np.asarray(share * (alpha > 0), np.float32)
+
+
+def _above_neckline(points: Mapping[str, Array], shape: tuple[int, ...]) -> Array:
+    """(H, W) float32: 1 above the curve through both ends and the lowest point of the neckline, soft at the curve."""
+    left, right, low = (points[name].astype(np.float64) for name in ("collar_l", "collar_r", "collar_c"))
+    width = float(left[0] - right[0])
+    if width < _NARROW * float(points["shoulder_l"][0] - points["shoulder_r"][0]):
+        return np.ones(shape, np.float32)  # a buttoned jacket's lapels: the points do not draw its neckline
+    width = max(width, 1.0)
+    x, y = np.arange(shape[1]) + 0.5, np.arange(shape[0])[:, None] + 0.5
+    side = np.where(x > low[0], 1.0, -1.0)
+    end = np.where((side > 0)[:, None], left, right)
+    reach = np.abs(x - low[0]) / np.maximum(side * (end[:, 0] - low[0]), 0.1 * width)
+    curve = low[1] + (end[:, 1] - low[1]) * np.minimum(reach, 1.0) ** 2 + _NECK_SLACK * width
+    soft = max(1.0, 0.03 * width)
+    return np.asarray(np.clip((curve - y) / soft + 0.5, 0, 1) * (reach < 1 + 2 * _NECK_SLACK), np.float32)
 
 
 def kind_of(reading: Reading, points: Mapping[str, Array], alpha: Array) -> GarmentKind:

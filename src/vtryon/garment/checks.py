@@ -23,6 +23,9 @@ _VISIBLE = 2.5
 
 _FACE_SIDE = 640
 
+_SURE_FACE = 0.7
+"""Measured: 57 of 60 photographs of people have a surer face, prints and folds of 1897 garments none above 0.68."""
+
 
 def picture_warnings(rgb: Array, alpha: Array, points: Mapping[str, Array], name: str) -> list[str]:
     """Look for a person, a garment that is cut off, and one that is very small.
@@ -70,7 +73,7 @@ def face_centres(rgb: Array) -> list[tuple[float, float]]:
     scale = min(1.0, _FACE_SIDE / max(rgb.shape[:2]))
     small = np.ascontiguousarray(cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
     faces = mediapipe.solutions.face_detection
-    with quiet(), faces.FaceDetection(model_selection=1, min_detection_confidence=0.6) as detector:
+    with quiet(), faces.FaceDetection(model_selection=1, min_detection_confidence=_SURE_FACE) as detector:
         detections = detector.process(small).detections or []
     boxes = [d.location_data.relative_bounding_box for d in detections]
     height, width = rgb.shape[:2]

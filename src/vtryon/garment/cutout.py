@@ -7,6 +7,8 @@ size by placing each pixel of a narrow band between the nearest sure cloth and t
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import cv2
 import numpy as np
 
@@ -22,23 +24,40 @@ _SECOND = 0.35
 _LEAST_GAP = 0.0008
 """Share of the picture from which a hole in the garment may be a gap between sleeve and body."""
 
+_RIM = 0.03
+"""How thick a hanger or a strap is at most that parts the background in the neckline from that outside."""
+
 _LOST = 0.02
 """Share of a confidently seen garment that colours may take away before they are distrusted."""
 
 
-def cut_out(rgb: Array, share: Array | None = None, seams: Array | None = None) -> Array:
-    """Alpha (H, W) float32 of the garment in a photograph (H, W, 3) uint8; all 0 where nothing stands out.
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """What is known about a picture before its colours are compared; each (H, W) float32 in [0, 1].
 
-    ``share`` (H, W) float32: how likely each pixel is garment, if something is known about that; ``seams`` (H, W)
-    float32: how likely it is where a sleeve meets the torso, and background may show between them.
+    ``cloth`` how likely each pixel is garment; ``seams`` where background may show between a sleeve and the torso,
+    ``neck`` where it may show in the neckline.
     """
+
+    cloth: Array
+    seams: Array
+    neck: Array
+
+    def resized(self, size: tuple[int, int]) -> Sight:
+        """At another ``size`` = (width, height)."""
+        maps = (self.cloth, self.seams, self.neck)
+        return Sight(*(np.asarray(cv2.resize(m, size, interpolation=cv2.INTER_AREA)) for m in maps))
+
+    def within(self, box: Array) -> Sight:
+        """With no garment outside ``box`` (H, W) bool."""
+        return replace(self, cloth=np.where(box, self.cloth, 0).astype(np.float32))
+
+
+def cut_out(rgb: Array, sight: Sight) -> Array:
+    """Alpha (H, W) float32 of the garment in a photograph (H, W, 3) uint8; all 0 where nothing stands out."""
     height, width = rgb.shape[:2]
     small = _reduced(rgb)
-    if share is not None:
-        share = cv2.resize(share, small.shape[1::-1], interpolation=cv2.INTER_AREA)
-    if seams is not None:
-        seams = cv2.resize(seams, small.shape[1::-1], interpolation=cv2.INTER_AREA) > 0.5
-    raw, alike = segment(small, share, seams)
+    raw, alike = segment(small, sight.resized(small.shape[1::-1]))
     mask = clean_mask(raw, small)
     if not mask.any():
         return np.zeros((height, width), np.float32)
@@ -70,22 +89,22 @@ def _reduced(rgb: Array) -> Array:
     return np.asarray(cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
 
 
-def segment(rgb: Array, share: Array | None = None, seams: Array | None = None) -> tuple[Array, bool]:
+def segment(rgb: Array, sight: Sight | None = None) -> tuple[Array, bool]:
     """(H, W) bool: what does not look like the border, from a small picture (H, W, 3) uint8.
 
-    ``share`` (H, W), as in :func:`cut_out`, fixes what is garment and what is not, away from its outline and from
-    ``seams`` (H, W) bool; colours decide near them. Where they would undo much of ``share`` and the garment has the
-    background's colour in its midst (white stripes on white), they are not trusted: ``share`` has the last word, and
-    the second result is True.
+    ``sight`` fixes what is garment and what is not, away from its outline, its seams and its neck; colours decide
+    there. Where they would undo much of the garment and it has the background's colour in its midst (white stripes on
+    white), they are not trusted: ``sight`` has the last word, and the second result is True.
     """
     residual = background_residual(rgb)
     # chroma counts twice: shadows and folds change lightness, seldom hue
     flat = np.clip(residual * [0.9, 2.0, 2.0] + 128, 0, 255).astype(np.uint8)
-    if share is None or not 0.02 < float((share > 0.5).mean()) < 0.95:
+    if sight is None or not 0.02 < float((sight.cloth > 0.5).mean()) < 0.95:
         band = max(3, round(0.03 * min(rgb.shape[:2])))
         start = np.full(rgb.shape[:2], cv2.GC_BGD, np.uint8)
         start[band:-band, band:-band] = cv2.GC_PR_FGD
         return _grab_cut(flat, start, 5), False
+    share = sight.cloth
     seen = share > 0.5
     margin = max(2, round(0.025 * max(seen.shape)))
     core, outside = _erode(share > 0.85, margin), _erode(share < 0.15, margin)
@@ -95,35 +114,42 @@ def segment(rgb: Array, share: Array | None = None, seams: Array | None = None) 
     lost = float((~mask & (share > 0.85)).sum() / seen.sum())
     alike = np.linalg.norm(flat - 128.0, axis=2)[core] < 10
     if lost < _LOST or alike.mean() < 0.1:
-        return mask if seams is None else mask & ~_gaps(flat, mask, core & ~seams, outside, seams), False
+        return mask & ~_gaps(flat, mask, core, outside, sight), False
     # the ends of the stripes that can be seen say where the others end
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin - 1, 2 * margin - 1))
     whole = cv2.morphologyEx((mask & (share > 0.15)).astype(np.uint8), cv2.MORPH_CLOSE, disc)
     return (whole > 0) & (mask | (share > 0.4)), True
 
 
-def _gaps(flat: Array, mask: Array, core: Array, outside: Array, seams: Array) -> Array:
-    """(H, W) bool: background that shows between sleeves and torso, though it was taken for cloth at first sight.
+def _gaps(flat: Array, mask: Array, core: Array, outside: Array, sight: Sight) -> Array:
+    """(H, W) bool: background that shows between sleeves and torso or in the neckline, though it was taken for cloth.
 
     ``flat`` (H, W, 3) uint8 colours; ``mask`` the garment so far, ``core`` sure cloth, ``outside`` sure background,
-    ``seams`` where to look, all (H, W) bool.
+    all (H, W) bool; ``sight`` says where to look.
     """
     found = np.zeros(mask.shape, bool)
+    seams, neck = sight.seams > 0.5, sight.neck > 0.5
+    core = core & ~seams & ~neck
     if not core.any() or not outside.any():
         return found
     start = np.where(mask, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    start[seams & mask & (_commonness(flat, outside) > _commonness(flat, core))] = cv2.GC_PR_BGD
+    where = mask & (seams | neck)
+    start[where & (_commonness(flat, outside) > _commonness(flat, core))] = cv2.GC_PR_BGD
     start[core], start[outside] = cv2.GC_FGD, cv2.GC_BGD
-    changed = mask & seams & ~_grab_cut(flat, start, 3)
+    changed = where & ~_grab_cut(flat, start, 3)
     count, label, stats, _ = cv2.connectedComponentsWithStats(changed.astype(np.uint8), connectivity=4)
     least = 0.02 * mask.sum()
-    for piece in range(1, count):
-        if stats[piece, cv2.CC_STAT_AREA] < _LEAST_GAP * mask.size:
+    rim = ~_erode(mask, round(_RIM * max(mask.shape)))
+    for number in range(1, count):
+        piece = label == number
+        if stats[number, cv2.CC_STAT_AREA] < _LEAST_GAP * mask.size:
             continue
-        rest = (mask & (label != piece)).astype(np.uint8)
+        if not seams[piece].mean() > 0.5 and not (piece & rim).any():
+            continue  # a print, not the wall under a hanger
+        rest = (mask & ~piece).astype(np.uint8)
         pieces = cv2.connectedComponentsWithStats(rest, connectivity=4)[2][1:, cv2.CC_STAT_AREA]
         if (pieces > least).sum() == 1:  # a gap does not cut a sleeve off; a stripe of the background's colour would
-            found |= label == piece
+            found |= piece
     return found
 
 

@@ -14,7 +14,7 @@ from vtryon.garment.cutout import cut_out, fill_from, largest_of_several
 from vtryon.garment.load import load_picture
 from vtryon.garment.reader import GarmentReader, Reading
 from vtryon.garment.sleeves import Cut, complete_sleeves
-from vtryon.types import Array, Garment
+from vtryon.types import Array, Garment, GarmentKind
 
 MAX_SIDE = 1536
 """Pictures are reduced to this long side: more detail than any video of a person shows."""
@@ -61,7 +61,10 @@ def prepare(rgb: Array, alpha: Array | None = None, *, name: str = "garment") ->
     warnings += [*turned, *picture_warnings(rgb, alpha, points, name)]
     parts = split_parts(reading, alpha)
     painted = alpha * (1 - inside_share(reading, rgb, alpha))
-    cut, mirrored = complete_sleeves(Cut(rgb, painted, parts, points))
+    cut, mirrored = Cut(rgb, painted, parts, points), None
+    kind = kind_of(reading, points, painted)
+    if kind is not GarmentKind.SLEEVELESS:
+        cut, mirrored = complete_sleeves(cut)
     if mirrored:
         warnings.append(f"the {mirrored} sleeve is hidden in {name}; the other one is mirrored in its place")
     sure = cut.alpha > 0.95
@@ -69,7 +72,7 @@ def prepare(rgb: Array, alpha: Array | None = None, *, name: str = "garment") ->
     if not sure.any():
         raise _nothing_in(name)
     return Garment(
-        rgb=fill_from(cut.rgb, sure), alpha=cut.alpha, parts=cut.parts, kind=kind_of(reading, points, painted),
+        rgb=fill_from(cut.rgb, sure), alpha=cut.alpha, parts=cut.parts, kind=kind,
         keypoints=cut.points, cloth=main_colour(cut.rgb[sure]), warnings=tuple(warnings),
     )  # fmt: skip
 
@@ -80,13 +83,13 @@ def _nothing_in(name: str) -> BadInputError:
 
 def _outlined(rgb: Array, reader: GarmentReader, name: str) -> tuple[Array, list[str]]:
     """Alpha (H, W) of the garment in a photograph, and what to tell the user about it."""
-    share, seams = reader.first_sight(rgb)
+    sight = reader.first_sight(rgb)
     things = largest_of_several(rgb)
     several = things is not None and reader.look(rgb, things[0]).mean_trust > _WHOLE
     if things is not None and several:
-        share = np.where(things[1], share, 0).astype(np.float32)
-    alpha = cut_out(rgb, share, seams)
-    sure = certainty(share, alpha)
+        sight = sight.within(things[1])
+    alpha = cut_out(rgb, sight)
+    sure = certainty(sight.cloth, alpha)
     if sure < UNCERTAIN and not stands_out(rgb, alpha):
         raise _nothing_in(name)
     warnings = []

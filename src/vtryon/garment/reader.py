@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from vtryon import weights
+from vtryon.garment.cutout import Sight
 from vtryon.garment.network import KINDS, SEGMENTS, SIDE, ReaderNet, ReaderSize, decode_points
 from vtryon.types import KEYPOINTS, Array, GarmentKind
 
@@ -17,6 +18,9 @@ _GREY = 127
 
 _NEAR_SLEEVE = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (13, 13))
 """What counts as near, in the reader's pixels: half the width of the gap that an arm leaves to the body."""
+
+_NECK = 0.4
+"""How far to each side, and down, a neckline reaches from the middle of the shoulders, as a share of their width."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,16 +93,18 @@ class GarmentReader:
             kinds={GarmentKind(name): float(kinds[i]) for i, name in enumerate(KINDS)},
         )
 
-    def first_sight(self, rgb: Array) -> tuple[Array, Array]:
-        """How likely each pixel of a picture shows the garment, and a seam of it: two (H, W) float32.
-
-        Seams are where a sleeve and the torso are both near: background may show between them.
-        """
+    def first_sight(self, rgb: Array) -> Sight:
+        """What a picture (H, W, 3) uint8 shows, before anything is cut out."""
         seen = self.look(rgb)
         cloth = 1 - seen.labels[SEGMENTS.index("background")]
         sleeves = seen.labels[SEGMENTS.index("left sleeve")] + seen.labels[SEGMENTS.index("right sleeve")]
         seams = cv2.dilate((sleeves > 0.5 * cloth).astype(np.float32), _NEAR_SLEEVE) * (cloth > 0.5)
-        return seen.enlarge(cloth, rgb.shape), seen.enlarge(seams, rgb.shape)
+        neck = np.zeros(rgb.shape[:2], np.float32)
+        left, right = seen.points["shoulder_l"], seen.points["shoulder_r"]
+        width, (x, y) = float(np.linalg.norm(left - right)), (left + right) / 2
+        side = max(0, int(x - _NECK * width))
+        neck[: max(0, int(y + _NECK * width)), side : max(0, int(x + _NECK * width))] = 1
+        return Sight(seen.enlarge(cloth, rgb.shape), seen.enlarge(seams, rgb.shape), neck)
 
 
 def _letterbox(shape: tuple[int, ...], mask: Array | None) -> Array:
