@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -84,15 +85,23 @@ def analyse(frames: Iterable[Frame], **_: Any) -> Iterator[tuple[Frame, Person |
 
 
 def install() -> None:
-    """Put the stand-ins in the place of the rooms, in this process."""
-    import vtryon.garment
+    """Put the stand-ins in the place of the rooms, in this process, and load nothing heavy in doing so."""
+    import vtryon
+
+    room = ModuleType("vtryon.garment")
+    room.__path__ = [str(Path(vtryon.__file__).with_name("garment"))]
+    vars(room)["load_garment"] = load_garment
+    sys.modules["vtryon.garment"] = room
+
+    import vtryon.batch.process
     import vtryon.job
     import vtryon.reuse
 
-    vtryon.garment.load_garment = load_garment
     vtryon.job.try_on = try_on
     vtryon.reuse.analyse = analyse
     vtryon.reuse.default_labeller = lambda _: None
+    vtryon.reuse.device_type = lambda _: "cpu"
+    vtryon.batch.process.single_thread = lambda: None
 
 
 def main() -> None:

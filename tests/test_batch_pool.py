@@ -220,7 +220,7 @@ def test_auto_begins_with_one(stage: Stage) -> None:
 def test_auto_keeps_within_memory(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vtryon.batch.pool.available_memory", lambda: (7 - len(Actor.all)) * GB)
     stage.play(done, tasks("abcdefghijkl"))
-    assert 3 <= len(Actor.all) <= 5
+    assert 5 <= len(Actor.all) <= 6  # a gigabyte each of seven, and a margin
 
 
 def test_auto_shares_a_gpu_as_far_as_its_memory_goes(stage: Stage) -> None:

@@ -128,16 +128,21 @@ def file_digest(path: Path) -> str:
 
 def _person_key(options: Options) -> str:
     """What an analysis depends on: the video (SHA-256), the part of it, and what analyses it, where."""
-    from vtryon.device import choose
-
     made_by = (_code("person"), version("mediapipe"), weights.listing().get("parser"))
     part = (file_digest(options.person), options.start, options.end)
-    return _digest("people", *part, *made_by, choose(options.device).device.type)
+    return _digest("people", *part, *made_by, device_type(options.device))
 
 
 def _garment_key(path: Path) -> str:
     """What a prepared garment depends on: its picture (SHA-256), and what prepares it."""
     return _digest("garment", file_digest(path), _code("garment"), weights.listing().get("garment"))
+
+
+def device_type(name: str) -> str:
+    """cpu, cuda or mps: where networks run whose device is called ``name``."""
+    from vtryon.device import choose
+
+    return str(choose(name).device.type)
 
 
 def _code(room: str) -> str:

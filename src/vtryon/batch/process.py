@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from vtryon.batch.resources import resident
 from vtryon.batch.rows import Outcome, Task
@@ -91,9 +91,8 @@ def _follow_parent() -> None:
 
 
 def _gpu_memory() -> tuple[int, int] | None:
-    import torch
-
-    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+    torch: Any = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
         return None
     free, total = torch.cuda.mem_get_info()
     return int(free), int(total)
