@@ -15,7 +15,7 @@ from vtryon.device import Compute, choose, fastest
 from vtryon.errors import BadInputError
 from vtryon.person.heatmaps import pose_maps, skin_map
 from vtryon.person.network import ParserNet, ParserSize, fold
-from vtryon.person.outfit import dress_share, settle
+from vtryon.person.outfit import DRESS, dress_share, settle, tell_apart
 from vtryon.person.steady import carry
 from vtryon.types import CROP_SIZE, Array, Label, Pose
 
@@ -29,7 +29,7 @@ _LOST = 0.12
 _FORGET = 0.05
 """Weight of a new frame in the average that decides between a dress and two pieces."""
 
-_PLAY = 0.1  # how far beyond the middle that average must go to change the decision
+_PLAY = 0.1  # how far beyond ``DRESS`` that average must go to change the decision
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,7 @@ class ParserLabeller:
         if not isinstance(state, LabelState):
             share = self.label([(rgb, pose.points, pose.visibility, matte)])[0]
             dress = dress_share(share, down)
-            return as_bytes(settle(share, down, dress > 0.5)), LabelState(grey, share, 0, dress, dress > 0.5)
+            return decided(share, rgb, down, dress > DRESS), LabelState(grey, share, 0, dress, dress > DRESS)
         share, trust = carry(state.grey, grey, state.share)
         age = state.age + 1
         if age >= self.every or float(((1 - trust) * matte).sum()) > _LOST * float(matte.sum()):
@@ -94,8 +94,8 @@ class ParserLabeller:
             share = fresh + (self.steadiness * trust) * (share - fresh)
             age = 0
         dress = state.dress + _FORGET * (dress_share(share, down) - state.dress)
-        in_dress = dress > (0.5 - _PLAY if state.in_dress else 0.5 + _PLAY)
-        return as_bytes(settle(share, down, in_dress)), LabelState(grey, share, age, dress, in_dress)
+        in_dress = dress > (DRESS - _PLAY if state.in_dress else DRESS + _PLAY)
+        return decided(share, rgb, down, in_dress), LabelState(grey, share, age, dress, in_dress)
 
     def label(self, crops: list[tuple[Array, Array, Array, Array]]) -> Array:
         """(N, 11, 256, 192) float32 label probabilities of single crops as the network gives them, nothing carried.
@@ -120,6 +120,11 @@ def network_input(rgb: Array, points: Array, visibility: Array, matte: Array) ->
 def torso_down(points: Array, visibility: Array) -> Array:
     """(256, 192) float32: how far down the torso each crop pixel lies, 0 at the shoulders, 0.5 at the hips."""
     return np.asarray(cv2.resize(pose_maps(points, visibility)[-1], CROP_SIZE[::-1]), np.float32)
+
+
+def decided(share: Array, rgb: Array, down: Array, in_dress: bool) -> Array:
+    """(11, 256, 192) uint8, probabilities times 255: what the network saw, with the decisions for the whole body."""
+    return as_bytes(tell_apart(settle(share, down, in_dress), rgb, down))
 
 
 def as_bytes(share: Array) -> Array:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vtryon.device import Compute
-from vtryon.person.outfit import dress_share, settle
+from vtryon.person.outfit import DRESS, dress_share, settle, tell_apart
 from vtryon.person.parser import network_input, torso_down
 from vtryon.sheet import with_labels
 from vtryon.train.augment import Crops
@@ -39,7 +39,7 @@ def collate(crops: Sequence[Crops]) -> dict[str, Tensor]:
 
 
 def predict(net: nn.Module, crops: Sequence[Crops], compute: Compute, batch: int = 16) -> Array:
-    """(N, 11, 256, 192) float32 label probabilities of crops, each by itself, dress or two pieces decided."""
+    """(N, 11, 256, 192) float32 label probabilities of crops, each by itself, decided as at run time."""
     out = []
     for at in range(0, len(crops), batch):
         part = collate(crops[at : at + batch])
@@ -47,7 +47,7 @@ def predict(net: nn.Module, crops: Sequence[Crops], compute: Compute, batch: int
             logits = net(part["image"].to(compute.device), part["pose"].to(compute.device))
         for crop, share in zip(crops[at:], logits.float().softmax(dim=1).cpu().numpy(), strict=False):
             down = torso_down(crop.points, crop.visibility)
-            out.append(settle(share, down, dress_share(share, down) > 0.5))
+            out.append(tell_apart(settle(share, down, dress_share(share, down) > DRESS), crop.rgb, down))
     return np.stack(out)
 
 
