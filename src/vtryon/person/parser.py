@@ -16,6 +16,7 @@ from vtryon.errors import BadInputError
 from vtryon.person.heatmaps import pose_maps, skin_map
 from vtryon.person.network import ParserNet, ParserSize, fold
 from vtryon.person.outfit import DRESS, dress_share, settle, tell_apart
+from vtryon.person.sleeves import cover_elbows
 from vtryon.person.steady import carry
 from vtryon.types import CROP_SIZE, Array, Label, Pose
 
@@ -86,7 +87,9 @@ class ParserLabeller:
         if not isinstance(state, LabelState):
             share = self.label([(rgb, pose.points, pose.visibility, matte)])[0]
             dress = dress_share(share, down)
-            return decided(share, rgb, down, dress > DRESS), LabelState(grey, share, 0, dress, dress > DRESS)
+            return decided(share, rgb, pose.points, down, dress > DRESS), LabelState(
+                grey, share, 0, dress, dress > DRESS
+            )
         share, trust = carry(state.grey, grey, state.share)
         age = state.age + 1
         if age >= self.every or float(((1 - trust) * matte).sum()) > _LOST * float(matte.sum()):
@@ -95,7 +98,7 @@ class ParserLabeller:
             age = 0
         dress = state.dress + _FORGET * (dress_share(share, down) - state.dress)
         in_dress = dress > (DRESS - _PLAY if state.in_dress else DRESS + _PLAY)
-        return decided(share, rgb, down, in_dress), LabelState(grey, share, age, dress, in_dress)
+        return decided(share, rgb, pose.points, down, in_dress), LabelState(grey, share, age, dress, in_dress)
 
     def label(self, crops: list[tuple[Array, Array, Array, Array]]) -> Array:
         """(N, 11, 256, 192) float32 label probabilities of single crops as the network gives them, nothing carried.
@@ -122,9 +125,9 @@ def torso_down(points: Array, visibility: Array) -> Array:
     return np.asarray(cv2.resize(pose_maps(points, visibility)[-1], CROP_SIZE[::-1]), np.float32)
 
 
-def decided(share: Array, rgb: Array, down: Array, in_dress: bool) -> Array:
+def decided(share: Array, rgb: Array, points: Array, down: Array, in_dress: bool) -> Array:
     """(11, 256, 192) uint8, probabilities times 255: what the network saw, with the decisions for the whole body."""
-    return as_bytes(tell_apart(settle(share, down, in_dress), rgb, down))
+    return as_bytes(cover_elbows(tell_apart(settle(share, down, in_dress), rgb, down), points))
 
 
 def as_bytes(share: Array) -> Array:

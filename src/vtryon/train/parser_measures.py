@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from vtryon.device import Compute
 from vtryon.person.outfit import DRESS, dress_share, settle, tell_apart
 from vtryon.person.parser import network_input, torso_down
+from vtryon.person.sleeves import cover_elbows
 from vtryon.sheet import with_labels
 from vtryon.train.augment import Crops
 from vtryon.types import WORN_TOP, Array, Label
@@ -47,7 +48,8 @@ def predict(net: nn.Module, crops: Sequence[Crops], compute: Compute, batch: int
             logits = net(part["image"].to(compute.device), part["pose"].to(compute.device))
         for crop, share in zip(crops[at:], logits.float().softmax(dim=1).cpu().numpy(), strict=False):
             down = torso_down(crop.points, crop.visibility)
-            out.append(tell_apart(settle(share, down, dress_share(share, down) > DRESS), crop.rgb, down))
+            settled = tell_apart(settle(share, down, dress_share(share, down) > DRESS), crop.rgb, down)
+            out.append(cover_elbows(settled, crop.points))
     return np.stack(out)
 
 
