@@ -197,6 +197,18 @@ def test_halves_of_one_garment_are_not_two() -> None:
     assert garment.keypoints["shoulder_l"][0] - garment.keypoints["shoulder_r"][0] > 150
 
 
+@pytest.mark.parametrize("turn", [0, 1], ids=["upright", "on the side"])
+def test_trousers_are_refused(turn: int) -> None:
+    half = [[0, -200], [70, -200], [115, 200], [25, 200], [5, -90], [0, -90]]
+    outline = np.array(half + [[-x, y] for x, y in reversed(half)], np.int32) + 240
+    mask = np.zeros((480, 480), np.float32)
+    cv2.fillPoly(mask, [outline], 1.0)
+    rgb = np.where(mask[..., None] > 0, (40, 60, 110), (230, 228, 225))
+    rgb = np.clip(rgb + np.random.default_rng(0).normal(0, 2, rgb.shape), 0, 255).astype(np.uint8)
+    with pytest.raises(BadInputError, match=r"jeans\.jpg shows trousers"):
+        prepare(np.ascontiguousarray(np.rot90(rgb, turn)), name="jeans.jpg")
+
+
 def test_nothing_in_the_picture() -> None:
     blank = np.random.default_rng(0).normal(200, 2, (300, 300, 3)).astype(np.uint8)
     with pytest.raises(BadInputError, match=r"no garment found in wall\.jpg"):

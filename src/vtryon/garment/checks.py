@@ -21,6 +21,9 @@ Measured: nearly all photographs of garments 0.84 and more, empty walls and phot
 _VISIBLE = 2.5
 """Difference in Lab that is more than noise."""
 
+_LEGS = 0.5
+"""Share of the rows below the waist that show two legs, in trousers. Measured: in 1897 tops and dresses 0.4 at most."""
+
 _FACE_SIDE = 640
 
 _SURE_FACE = 0.7
@@ -44,6 +47,30 @@ def picture_warnings(rgb: Array, alpha: Array, points: Mapping[str, Array], name
     if max(height, width) < _SMALL:
         found.append(f"the garment in {name} is only {width} x {height} pixels; it will look blurred")
     return found
+
+
+def has_legs(alpha: Array) -> bool:
+    """Whether what was cut out, ``alpha`` (H, W), parts into two legs: trousers, whichever way they lie."""
+    ys, xs = np.flatnonzero((alpha > 0.5).any(axis=1)), np.flatnonzero((alpha > 0.5).any(axis=0))
+    if not ys.size:
+        return False
+    mask = (alpha[ys[0] : ys[-1] + 1, xs[0] : xs[-1] + 1] > 0.5).astype(np.int8)
+    return any(_parted(np.rot90(mask, turn)) > _LEGS for turn in range(4))
+
+
+def _parted(mask: Array) -> float:
+    """Share of the lower rows of ``mask`` (H, W) that are two runs, like in width, on both sides of the middle."""
+    height, width = mask.shape
+    rows = mask[int(0.3 * height) : int(0.97 * height)]
+    edges = np.diff(rows, axis=1, prepend=0, append=0)
+    found = 0
+    for row in edges:
+        ends = np.flatnonzero(row)
+        if len(ends) == 4:
+            left, right = ends[1] - ends[0], ends[3] - ends[2]
+            middle = (ends[1] + ends[2]) / 2
+            found += bool(0.6 < left / right < 1.67 and abs(middle / width - 0.5) < 0.15)
+    return found / max(1, len(rows))
 
 
 def certainty(share: Array, alpha: Array) -> float:

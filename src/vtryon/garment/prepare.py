@@ -9,7 +9,7 @@ import numpy as np
 
 from vtryon.errors import BadInputError
 from vtryon.garment.anatomy import inside_share, kind_of, snap_to_outline, split_parts, tilt_of
-from vtryon.garment.checks import UNCERTAIN, certainty, picture_warnings, stands_out
+from vtryon.garment.checks import UNCERTAIN, certainty, has_legs, picture_warnings, stands_out
 from vtryon.garment.cutout import cut_out, fill_from, largest_of_several
 from vtryon.garment.load import load_picture
 from vtryon.garment.reader import GarmentReader, Reading
@@ -44,7 +44,7 @@ def prepare(rgb: Array, alpha: Array | None = None, *, name: str = "garment") ->
     """Cut the garment out and find what it is.
 
     ``rgb`` (H, W, 3) uint8; ``alpha`` (H, W) float32 is used as it is where given; ``name`` stands in messages.
-    Raises BadInputError where no garment is found.
+    Raises BadInputError where no garment is found, or trousers are.
     """
     reader = GarmentReader.load()
     scale = min(1.0, MAX_SIDE / max(rgb.shape[:2]))
@@ -56,6 +56,8 @@ def prepare(rgb: Array, alpha: Array | None = None, *, name: str = "garment") ->
         alpha, warnings = _outlined(rgb, reader, name)
     if float((alpha > 0.5).mean()) < _LEAST_AREA:
         raise _nothing_in(name)
+    if has_legs(alpha):
+        raise BadInputError(f"{name} shows trousers; use a picture of a top or a dress")
     rgb, alpha, reading, turned = _upright(rgb, alpha, reader, name)
     points = snap_to_outline(reading.points, alpha > 0.5)
     warnings += [*turned, *picture_warnings(rgb, alpha, points, name)]
