@@ -19,7 +19,7 @@ from vtryon import reuse
 from vtryon.batch import places
 from vtryon.batch.plan import failed
 from vtryon.batch.process import single_thread, throttled
-from vtryon.batch.rows import News, Outcome, Status, Task, Tell
+from vtryon.batch.rows import News, Outcome, Row, Status, Task, Tell
 from vtryon.batch.staging import staging
 from vtryon.batch.work import work
 from vtryon.cache import STAGING, Cache
@@ -97,7 +97,8 @@ class _Driver:
     def __init__(self, ray: Any, tasks: Sequence[Task], tell: Tell, share: int, fail_fast: bool) -> None:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        self._ray, self._tasks, self._tell, self._share, self._fail_fast = ray, tasks, tell, share, fail_fast
+        self._ray, self._tell, self._share, self._fail_fast = ray, tell, share, fail_fast
+        self._tasks = [replace(task, row=_anywhere(task.row)) for task in tasks]
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         self._board = ray.remote(_Board).options(num_cpus=0, scheduling_strategy=here).remote()
         self._analyses: dict[str, Any] = {}
@@ -146,6 +147,13 @@ class _Driver:
             self._ray.cancel(reference)
         if self._pending:
             self._ray.wait(list(self._pending), num_returns=len(self._pending), timeout=_PATIENCE)
+
+
+def _anywhere(row: Row) -> Row:
+    """The row with names that mean the same in every working folder."""
+    person, garment, output = (places.absolute(place) for place in (row.person, row.garment, row.output))
+    back = None if row.back is None else places.absolute(row.back)
+    return replace(row, person=person, garment=garment, output=output, back=back)
 
 
 def _analysis(task: Task) -> tuple[str, bytes] | Outcome:

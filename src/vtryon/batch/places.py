@@ -44,8 +44,8 @@ def join(folder: str, name: str) -> str:
 
 
 def absolute(place: str) -> str:
-    """The place as any process names it; the same text for the same file."""
-    return place if is_remote(place) else str(Path(place).resolve())
+    """The place as any process names it, wherever it is started."""
+    return place if is_remote(place) else os.path.abspath(place)
 
 
 def matches(pattern: str) -> list[str]:

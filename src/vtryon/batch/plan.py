@@ -40,7 +40,7 @@ def check(rows: Sequence[Row]) -> None:
     folders = {places.folder_of(place): place for row in rows for place in row.inputs}
     seen: dict[str, Row] = {}
     for row in rows:
-        output = places.absolute(row.output)
+        output = places.join(places.folder_of(row.output), places.name_of(row.output))
         if output in seen:
             raise BadInputError(f"{row.where}: {row.output} is the output of {seen[output].where} too")
         seen[output] = row
