@@ -100,9 +100,10 @@ def face_centres(rgb: Array) -> list[tuple[float, float]]:
     scale = min(1.0, _FACE_SIDE / max(rgb.shape[:2]))
     small = np.ascontiguousarray(cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
     faces = mediapipe.solutions.face_detection
-    with quiet(), faces.FaceDetection(model_selection=1, min_detection_confidence=_SURE_FACE) as detector:
+    with quiet(), faces.FaceDetection(model_selection=1, min_detection_confidence=0.6) as detector:
         detections = detector.process(small).detections or []
-    boxes = [d.location_data.relative_bounding_box for d in detections]
+    # the detector's own threshold stays at 0.6 whatever it is told (mediapipe 0.10.21)
+    boxes = [d.location_data.relative_bounding_box for d in detections if d.score[0] >= _SURE_FACE]
     height, width = rgb.shape[:2]
     centres = [((b.xmin + b.width / 2) * width, (b.ymin + b.height / 2) * height) for b in boxes]
     return [(x, y) for x, y in centres if 0 <= x < width and 0 <= y < height]
