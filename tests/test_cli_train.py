@@ -10,9 +10,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from vtryon.cli.app import app
-from vtryon.train import garment, parser, placing
+from vtryon.train import garment, parser, placing, warp
 
-NETWORKS = ("parser", "placing", "garment")
+NETWORKS = ("parser", "placing", "warp", "garment")
 
 
 def train(*words: object) -> Result:
@@ -21,7 +21,7 @@ def train(*words: object) -> Result:
 
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The configurations that a stand-in for the three trainings was called with."""
+    """The configurations that a stand-in for the trainings was called with."""
     seen: list[Any] = []
 
     def stand_in(config: Any, on_step: Any, on_picture: Any = None) -> dict[str, float]:
@@ -33,6 +33,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     monkeypatch.setattr(parser, "train_parser", stand_in)
     monkeypatch.setattr(placing, "train_placing", stand_in)
+    monkeypatch.setattr(warp, "train_warp", stand_in)
     monkeypatch.setattr(garment, "train_garment", stand_in)
     return seen
 
@@ -57,7 +58,16 @@ def test_defaults_are_the_shipped_recipes(trained: list[Any], tmp_path: Path) ->
         assert result.stdout.startswith(f"{tmp_path / 'run' / network}.safetensors: ")
     assert trained[0] == parser.ParserTraining(cache=tmp_path / "run" / "cache", folder=tmp_path / "run", data=tmp_path)
     assert trained[1] == placing.PlacingTraining(tmp_path / "pairs", tmp_path / "run")
-    assert trained[2] == garment.GarmentTraining(data=tmp_path, folder=tmp_path / "run")
+    assert trained[2] == warp.WarpTraining(tmp_path / "pairs", tmp_path / "run")
+    assert trained[3] == garment.GarmentTraining(data=tmp_path, folder=tmp_path / "run")
+
+
+def test_the_papers_recipe_has_a_name(trained: list[Any], tmp_path: Path) -> None:
+    words = ("--data", tmp_path, "--out", tmp_path / "run", "--preset", "paper", "--steps", 9, "--device", "cpu")
+    assert train("warp", *words).exit_code == 0
+    (config,) = trained
+    assert (config.size.lattice, config.start, config.device) == ("paper", "flat", "cpu")
+    assert (config.loop.peak_rate, config.loop.steps) == (2e-5, 9)
 
 
 def test_the_parser_takes_a_cache_and_its_share_of_small_crops(trained: list[Any], tmp_path: Path) -> None:

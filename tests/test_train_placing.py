@@ -8,82 +8,52 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
-import parsing
 import scenes
+from paired import SCALE, SHIFT, scenes_in
+from vtryon.errors import MissingInputError
+from vtryon.train.correspondence import forward_turn
 from vtryon.train.loop import LoopConfig
-from vtryon.train.placing import (
+from vtryon.train.pairs import (
     PICTURE,
     PRODUCT,
-    PlacingTraining,
-    _mirrored,
-    augment,
-    distances,
-    forward_turn,
-    pack,
+    Pairs,
+    load_pairs,
     read_correspondence,
     read_garment,
-    train_placing,
+    read_pairs,
 )
-from vtryon.types import KEYPOINTS, Array, GarmentKind, Part
+from vtryon.train.placing import PlacingTraining, terms_of, train_placing
+from vtryon.train.placing_data import Disturbance, _mirrored, augment
+from vtryon.types import KEYPOINTS, Array, GarmentKind, Label, Part
 from vtryon.warp import Texture, garment_lattices
 from vtryon.warp.placing import POINTS, BodyFrame, load_placing
 from vtryon.warp.sampler import turned
 
-SCALE, SHIFT = 0.5, np.float32([50.0, 80.0])  # where product pixels lie in the picture of a made scene
-
-
-def write_scene(folder: Path, seed: int) -> Path:
-    """A scene in the layout of the rendered pairs: three tops on one body, laid flat by SCALE and SHIFT."""
-    folder.mkdir(parents=True)
-    rng = np.random.default_rng(seed)
-    body = parsing.landmarks(1.0, (144.0, 210.0)) + rng.normal(0, 2, (33, 2)).astype(np.float32)
-    marks = np.concatenate([body, np.full((33, 1), 0.9, np.float32)], 1).tolist()
-    tops: list[dict[str, Any]] = []
-    images: dict[str, Any] = {}
-    for top in range(3):
-        garment = scenes.garment((160, 160, 160), longer=20 * top)
-        labels = np.zeros(PRODUCT, np.uint8)
-        h, w = (min(n, limit) for n, limit in zip(garment.parts.shape, PRODUCT, strict=True))
-        labels[:h, :w] = garment.parts[:h, :w]
-        rgba = np.dstack([np.full((*PRODUCT, 3), 160, np.uint8), (labels > 0).astype(np.uint8) * 255])
-        Image.fromarray(rgba).save(folder / f"product_{top}.webp", lossless=True)
-        Image.fromarray(labels).save(folder / f"product_{top}_lab.png")
-        y, x = np.mgrid[: PICTURE[0], : PICTURE[1]].astype(np.float32) + 0.5
-        at = (np.stack([x, y], -1) - SHIFT) / SCALE
-        column, row = at[..., 0].astype(int).clip(0, PRODUCT[1] - 1), at[..., 1].astype(int).clip(0, PRODUCT[0] - 1)
-        known = (labels[row, column] > 0) & (at > 0).all(-1)
-        cor = np.dstack([at / (PRODUCT[1], PRODUCT[0]) * 1023, np.ones(PICTURE)]) * known[..., None]
-        cv2.imwrite(str(folder / f"t{top}_f0_cor.png"), np.rint(cor).astype(np.uint16)[..., ::-1])
-        matte = (parsing.draw(body, PICTURE)[1] > 0) | known
-        picture = np.dstack([np.full((*PICTURE, 3), 120, np.uint8), matte.astype(np.uint8) * 255])
-        Image.fromarray(picture).save(folder / f"t{top}_f0.webp", lossless=True)
-        points = {n: p.tolist() for n, p in garment.keypoints.items()}
-        tops.append({"kind": {"sleeve_kind": "short"}, "product_kp": points})
-        worn = {n: (p * SCALE + SHIFT).tolist() for n, p in garment.keypoints.items()}
-        images[f"t{top}_f0"] = {"kp": worn, "mediapipe": marks}
-    (folder / "meta.json").write_text(json.dumps({"yaw": 0.0, "tops": tops, "images": images}))
-    return folder
-
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three scenes to train on and one to validate."""
-    root = tmp_path_factory.mktemp("pairs")
-    for seed, name in enumerate(("0001", "0002", "0003", "0007")):
-        write_scene(root / name, seed)
-    return root
+    return scenes_in(tmp_path_factory.mktemp("pairs"))
 
 
 @pytest.fixture(scope="module")
-def packed(data: Path) -> dict[str, Tensor]:
-    return pack(data, validation=False)
+def pairs(data: Path) -> Pairs:
+    return read_pairs(data, validation=False)
+
+
+def whole(pairs: Pairs) -> dict[str, Tensor]:
+    """All rows, each with the first other top."""
+    return pairs.take(torch.arange(len(pairs)), torch.zeros(len(pairs), dtype=torch.long), parts=True)
+
+
+@pytest.fixture
+def packed(pairs: Pairs) -> dict[str, Tensor]:
+    return whole(pairs)
 
 
 def config(data: Path, folder: Path, **changes: Any) -> PlacingTraining:
@@ -107,12 +77,37 @@ def test_correspondence_is_what_was_drawn(data: Path) -> None:
     assert np.abs((picture - SHIFT) / SCALE - product).max() < 0.5
 
 
-def test_validation_scenes_are_kept_apart(packed: dict[str, Tensor], data: Path) -> None:
-    held_out = pack(data, validation=True)
-    assert len(packed["yaw"]) == 9
-    assert len(held_out["yaw"]) == 3
-    for points in held_out["points"]:
-        assert (packed["points"] - points).abs().amax((1, 2)).min() > 0.1
+def test_validation_scenes_are_kept_apart(pairs: Pairs, data: Path) -> None:
+    held_out = read_pairs(data, validation=True)
+    assert (len(pairs), len(held_out)) == (9, 3)
+    for marks in held_out.rows["marks"].flatten(0, 1):
+        assert (pairs.rows["marks"].flatten(0, 1) - marks).abs().amax((1, 2)).min() > 0.1
+
+
+def test_the_person_is_seen_in_another_top(pairs: Pairs, data: Path) -> None:
+    meta = json.loads((data / "0001" / "meta.json").read_text())
+    found = [np.asarray(meta["images"][f"t{top}_f0"]["mediapipe"], np.float32) for top in range(3)]
+    for top, row in enumerate(range(3)):
+        for variant in range(2):
+            one = pairs.take(torch.tensor([row]), torch.tensor([variant]))
+            points = one["points"][0].numpy()
+            own, others = found[top], [m for n, m in enumerate(found) if n != top]
+            assert not np.allclose(points, own[:, :2])
+            which = [np.allclose(points, m[:, :2]) for m in others]
+            assert which.count(True) == 1
+            other = [n for n in range(3) if n != top][which.index(True)]
+            labels = np.asarray(Image.open(data / "0001" / f"t{other}_f0_lab.png"))[1::2, 1::2]
+            assert ((one["labels"][0].numpy() == Label.TOP) == (labels == 3)).all()
+
+
+def test_what_was_read_is_kept(data: Path, tmp_path: Path) -> None:
+    first = load_pairs(data, tmp_path, validation=True)
+    again = load_pairs(tmp_path / "nothing here", tmp_path, validation=True)
+    assert first.rows.keys() == again.rows.keys()
+    assert all(torch.equal(first.rows[k], again.rows[k]) for k in first.rows)
+    assert torch.equal(first.views, again.views)
+    with pytest.raises(MissingInputError, match="nothing here"):
+        load_pairs(tmp_path / "nothing here", tmp_path, validation=False)
 
 
 class Knows(nn.Module):
@@ -128,12 +123,12 @@ class Knows(nn.Module):
 
 def judged(packed: dict[str, Tensor], offset: float = 0.0) -> dict[str, Tensor]:
     """The loss of the true lattices, moved by ``offset`` body sizes."""
-    batch = {k: v for k, v in packed.items() if k != "profiles"} | {"profile": packed["profiles"][:, 0]}
+    batch = packed
     frame = BodyFrame.of(batch["points"], batch["visibility"], batch["yaw"])
     lattices = torch.cat([batch[f"{p}_lattice"] for p in ("torso", "left_sleeve", "right_sleeve")], 1)
     true = frame.inward(lattices * SCALE + torch.from_numpy(SHIFT))
     assert true.shape[1:] == (POINTS, 2)
-    return distances(Knows(true + torch.tensor([offset, 0.0])), batch)
+    return terms_of(Knows(true + torch.tensor([offset, 0.0])), batch)
 
 
 def test_the_truth_costs_nothing_and_an_error_what_it_is(packed: dict[str, Tensor]) -> None:
@@ -144,8 +139,7 @@ def test_the_truth_costs_nothing_and_an_error_what_it_is(packed: dict[str, Tenso
 
 
 def test_mirrored_twice_is_the_same(packed: dict[str, Tensor]) -> None:
-    batch = {k: v for k, v in packed.items() if k != "profiles"} | {"profile": packed["profiles"][:, 0]}
-    batch["yaw"] = torch.linspace(-1, 1, len(batch["yaw"]))
+    batch = packed | {"yaw": torch.linspace(-1, 1, len(packed["yaw"]))}
     once = _mirrored(batch)
     assert torch.equal(once["yaw"], -batch["yaw"])
     assert not torch.equal(once["points"], batch["points"])
@@ -156,8 +150,7 @@ def test_mirrored_twice_is_the_same(packed: dict[str, Tensor]) -> None:
 
 
 def test_the_mirrored_truth_is_true_as_well(packed: dict[str, Tensor]) -> None:
-    batch = {k: v for k, v in packed.items() if k != "profiles"} | {"profile": packed["profiles"][:, 0]}
-    mirrored = _mirrored(batch)
+    mirrored = _mirrored(packed)
     index = {n: i for i, n in enumerate(KEYPOINTS)}
     assert (mirrored["worn"][:, index["shoulder_l"], 0] > mirrored["worn"][:, index["shoulder_r"], 0]).all()
     assert (mirrored["points"][:, 11, 0] > mirrored["points"][:, 12, 0]).all()
@@ -173,8 +166,7 @@ def test_the_mirrored_truth_is_true_as_well(packed: dict[str, Tensor]) -> None:
 
 def test_augmenting_disturbs_what_is_seen_and_not_the_truth(packed: dict[str, Tensor]) -> None:
     batch = {k: v.repeat_interleave(20, 0) for k, v in packed.items()}
-    settings = PlacingTraining(Path(), Path())
-    first, again = (augment(batch, settings, torch.Generator().manual_seed(5)) for _ in range(2))
+    first, again = (augment(batch, Disturbance(), torch.Generator().manual_seed(5)) for _ in range(2))
     for key, value in first.items():
         assert torch.equal(value, again[key]), key
     flipped = (first["keypoints"] - batch["keypoints"]).abs().amax((1, 2)) > 1

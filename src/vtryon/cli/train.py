@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,6 +42,13 @@ Batch = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Pictures a step.  \\[default: as the shipped weights]")
 ]
 Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Decides everything random.")]
+
+
+class Preset(StrEnum):
+    """Recipes for the matching network."""
+
+    OURS = "ours"
+    PAPER = "paper"
 
 
 @app.command()
@@ -104,6 +112,32 @@ def placing(
         began = time.perf_counter()
         measures = train_placing(config, _steps(terminal, config.loop))
         _report(terminal, out / "placing.safetensors", config.loop, measures, began, as_json=as_json)
+
+
+@app.command()
+def warp(
+    data: Data,
+    out: Out,
+    preset: Annotated[
+        Preset, typer.Option(help="Ours, a correction of the placing stage; or the paper's network, loss and rates.")
+    ] = Preset.OURS,
+    steps: Steps = None,
+    batch: Batch = None,
+    seed: Seed = 0,
+    device: params.Device = "auto",
+    as_json: params.Json = False,
+    verbose: params.Verbose = 0,
+    quiet: params.Quiet = False,
+) -> None:
+    """The network that sees garment and person and moves the garment's control points: rendered people."""
+    with reporting(verbose=verbose, quiet=quiet, if_stopped=_STOPPED) as terminal:
+        from vtryon.train.warp import PRESETS, WarpTraining, train_warp
+
+        config = WarpTraining(data / "pairs", out, device=device, **PRESETS[preset])
+        config = replace(config, loop=_asked(config.loop, steps, batch, seed))
+        began = time.perf_counter()
+        measures = train_warp(config, _steps(terminal, config.loop))
+        _report(terminal, out / "warp.safetensors", config.loop, measures, began, as_json=as_json)
 
 
 @app.command()

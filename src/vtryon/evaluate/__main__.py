@@ -28,6 +28,8 @@ def parser() -> argparse.ArgumentParser:
     names = top.add_subparsers(dest="measure", required=True, metavar="NAME")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--warp", choices=WARP_METHODS, default="auto", help="what lays the garment on the body")
+    fit = argparse.ArgumentParser(add_help=False)
+    fit.add_argument("--warp", choices=(*WARP_METHODS, "network"), default="auto", help="network: of vtryon train warp")
     labels = argparse.ArgumentParser(add_help=False)
     labels.add_argument("--labels", choices=("parser", "regions"), default="parser", help="network or geometry")
     data = argparse.ArgumentParser(add_help=False)
@@ -43,7 +45,9 @@ def parser() -> argparse.ArgumentParser:
     pairs.add_argument("--every", type=int, default=1, help="every so many scenes count")
     pairs.add_argument("--seed", type=int, default=0, help="of prints and backgrounds")
 
-    names.add_parser("texture", parents=[common, data], help="where the cloth lies on rendered scenes")
+    names.add_parser("texture", parents=[fit, data], help="where the cloth lies on rendered scenes")
+
+    names.add_parser("folds", parents=[fit, data], help="where the warp turns over on rendered scenes")
 
     still = names.add_parser("still", parents=[common, labels], help="hem jitter on photographs as noisy clips")
     still.add_argument("garment", type=Path)
@@ -82,6 +86,10 @@ def run(options: argparse.Namespace) -> Any:
         from vtryon.evaluate.texture import measure_texture
 
         return measure_texture(options.data, warp=warp)
+    if options.measure == "folds":
+        from vtryon.evaluate.folds import measure_folds
+
+        return measure_folds(options.data, warp=warp)
     labeller = named_labeller(options.labels)
     if options.measure == "clip":
         from vtryon.evaluate.clip import measure_clip

@@ -18,7 +18,7 @@ from vtryon.evaluate.similarity import Scores, mean_scores, scores
 from vtryon.evaluate.single import dressed, person_in
 from vtryon.garment import prepare
 from vtryon.person import Labeller
-from vtryon.train.placing import PRODUCT
+from vtryon.train.pairs import PRODUCT
 from vtryon.types import Array, Label
 
 _NEAR_WHITE = 244

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from vtryon.errors import MissingInputError
-from vtryon.train.placing import PICTURE, PRODUCT, read_correspondence, read_garment
+from vtryon.train.pairs import PICTURE, PRODUCT, read_correspondence, read_garment
 from vtryon.train.prepare import PAIRS_LABELS
 from vtryon.types import Array, Garment, Label
 

@@ -17,13 +17,13 @@ import cv2
 import numpy as np
 
 from vtryon.evaluate.scenes import Scene, validation_scenes
-from vtryon.train.placing import PICTURE, PRODUCT
+from vtryon.train.pairs import PICTURE, PRODUCT
 from vtryon.types import CROP_SIZE, Array, Crop, Garment, Label, Part, Person, Pose
 from vtryon.warp import Fitter, Texture, Warp, fitter, flatten
 from vtryon.warp.sampler import backward_map, turned
 
 YAW_BINS = (0, 20, 45, 75, 110, 181)
-_WINDOW = (0.0, 0.0, float(PICTURE[1]), float(PICTURE[0]))
+WINDOW = (0.0, 0.0, float(PICTURE[1]), float(PICTURE[0]))
 _SHRINK = 192 / PRODUCT[1]  # lengths are told in px of a product picture of 192 x 256
 _LEAST = 200  # pixels that must have a known origin
 _BEFORE_CLOTH = (Label.HAIR, Label.LEFT_ARM, Label.RIGHT_ARM)
@@ -79,19 +79,24 @@ def _mean(values: Sequence[float], digits: int = 2) -> float | None:
 
 def place_top(scene: Scene, top: int, fit: Fitter) -> Placed | None:
     """Lay ``top`` on the person of ``scene``; None where MediaPipe sees nobody."""
-    old = next((j for j in ((top + 1) % 3, (top + 2) % 3) if scene.landmarks(j) is not None), None)
+    old = other_top(scene, top)
     if old is None:
         return None
     garment = scene.garment(top)
     warp, _ = fit(person_of(scene, old), garment)
     texture = Texture.of(garment)
     distance, sleeve = distances(scene, top, garment, warp, texture)
-    _, alpha = flatten(warp, texture, _WINDOW, PICTURE)
+    _, alpha = flatten(warp, texture, WINDOW, PICTURE)
     labels = scene.labels(top)
     seen = ~np.isin(labels, _BEFORE_CLOTH)
     ours, true = (alpha > 0.5) & seen, (labels == Label.TOP) & seen
     iou = float((ours & true).sum() / max(int((ours | true).sum()), 1))
     return Placed(garment.kind, scene.yaw, distance[~sleeve], distance[sleeve], iou)
+
+
+def other_top(scene: Scene, top: int) -> int | None:
+    """Another top of the scene, in which MediaPipe sees the person."""
+    return next((j for j in ((top + 1) % 3, (top + 2) % 3) if scene.landmarks(j) is not None), None)
 
 
 def distances(scene: Scene, top: int, garment: Garment, warp: Warp, texture: Texture) -> tuple[Array, Array]:
@@ -102,7 +107,7 @@ def distances(scene: Scene, top: int, garment: Garment, warp: Warp, texture: Tex
     owner = garment.parts[at[:, 1], at[:, 0]]
     away = np.full(len(product), np.nan)
     for spline in warp.splines:
-        points, _ = backward_map(spline, _WINDOW, PICTURE)
+        points, _ = backward_map(spline, WINDOW, PICTURE)
         if spline.part == Part.TORSO:
             points, _, _ = turned(points, texture.rows, warp.turn)
             mine = ~np.isin(owner, [p for p in warp.parts if p != Part.TORSO])

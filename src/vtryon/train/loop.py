@@ -41,6 +41,8 @@ class LoopConfig:
     peak_rate: float = 2e-3
     final_rate: float = 0.01  # share of the peak
     warmup: int = 100
+    hold: float = 0.0  # share of the steps before the rate begins to fall
+    betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 1e-2
     clip: float = 1.0
     average: float = 0.995  # per-step decay of the averaged weights, reached after a start of plain averaging
@@ -49,10 +51,11 @@ class LoopConfig:
     save_every: float = 240.0  # seconds
 
     def rate(self, step: int) -> float:
-        """Learning rate of ``step``: linear warm-up, then a half cosine to ``final_rate`` of the peak."""
+        """Learning rate of ``step``: linear warm-up, ``hold``, then a half cosine to ``final_rate`` of the peak."""
         if step < self.warmup:
             return self.peak_rate * (step + 1) / self.warmup
-        done = min(1.0, (step - self.warmup) / max(1, self.steps - self.warmup))
+        begin = max(self.warmup, round(self.hold * self.steps))
+        done = min(1.0, max(0.0, (step - begin) / max(1, self.steps - begin)))
         return self.peak_rate * (self.final_rate + (1 - self.final_rate) * 0.5 * (1 + math.cos(math.pi * done)))
 
 
@@ -81,7 +84,7 @@ def fit(
     made(folder)
     net = net.to(compute.device)
     average = {name: value.detach().clone() for name, value in net.state_dict().items()}
-    optimiser = torch.optim.AdamW(_groups(net, config.weight_decay), lr=config.peak_rate, betas=(0.9, 0.99))
+    optimiser = torch.optim.AdamW(_groups(net, config.weight_decay), lr=config.peak_rate, betas=config.betas)
     start = load_state(folder / STATE, net, average, optimiser) if (folder / STATE).is_file() else 0
     saved, clock, begun = time.monotonic(), time.process_time(), time.monotonic()
     mean: dict[str, float] = {}

@@ -16,6 +16,11 @@ from vtryon.types import Array, Garment, Part
 
 TORSO_SHAPE = (5, 4)
 SLEEVE_SHAPE = (5, 3)
+LATTICES: Mapping[str, Mapping[Part, tuple[int, int]]] = {
+    "parts": {Part.TORSO: TORSO_SHAPE, Part.LEFT_SLEEVE: SLEEVE_SHAPE, Part.RIGHT_SLEEVE: SLEEVE_SHAPE},
+    "paper": {Part.NONE: (10, 5)},
+}
+"""Rows and columns of each spline by the lattice's name; the paper's single one is over the whole garment."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,8 +1,8 @@
 """The placing stage: where a garment's lattice points lie, from landmarks, garment key points and the outline.
 
 A small regressor (issue 5), trained on the exact correspondences of the rendered pairs. It looks at numbers, not at
-pixels: landmarks and garment key points in frames of their own, which way the torso faces, and the half widths of the
-matte left and right of the torso's axis. So it is instant, and as steady as its inputs.
+pixels: landmarks and garment key points in frames of their own, which way the torso faces, and rays cast in the
+person's outline (:mod:`vtryon.warp.outline`). So it is instant, and as steady as its inputs.
 """
 
 from __future__ import annotations
@@ -18,20 +18,15 @@ from torch import Tensor, nn
 
 from vtryon import weights
 from vtryon.errors import BadInputError
-from vtryon.types import KEYPOINTS, Array, Garment, Part, Person
+from vtryon.types import KEYPOINTS, Array, Garment, Label, Part, Person
 from vtryon.warp.anchored import FITS, FLATNESS, SHOULDERS, FitOptions
-from vtryon.warp.lattice import SLEEVE_SHAPE, TORSO_SHAPE, Spline, Warp, garment_lattices
+from vtryon.warp.lattice import LATTICES, TORSO_SHAPE, Spline, Warp, garment_lattices
+from vtryon.warp.outline import RAYS, Silhouette, ray_lengths
 
 LANDMARKS_USED = (0, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 19, 20, 23, 24, 25, 26)
-PROFILE_HEIGHTS = tuple(np.linspace(-0.25, 1.4, 12).tolist())  # along the torso's axis, in body sizes
-PROFILE_REACH = 0.9  # body sizes
-SHAPES: Mapping[Part, tuple[int, int]] = {
-    Part.TORSO: TORSO_SHAPE,
-    Part.LEFT_SLEEVE: SLEEVE_SHAPE,
-    Part.RIGHT_SLEEVE: SLEEVE_SHAPE,
-}
+SHAPES = LATTICES["parts"]
 POINTS = sum(r * c for r, c in SHAPES.values())
-FEATURES = len(LANDMARKS_USED) * 3 + 2 + 2 * len(KEYPOINTS) + 1 + 2 * len(PROFILE_HEIGHTS)
+FEATURES = len(LANDMARKS_USED) * 3 + 2 + 2 * len(KEYPOINTS) + 1 + RAYS
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,19 +84,20 @@ class GarmentFrame:
 
 
 def features(
-    points: Tensor, visibility: Tensor, yaw: Tensor, keypoints: Tensor, sleeved: Tensor, profile: Tensor
+    points: Tensor, visibility: Tensor, yaw: Tensor, keypoints: Tensor, sleeved: Tensor, rays: Tensor
 ) -> tuple[Tensor, BodyFrame]:
     """The regressor's input (B, FEATURES) and the frame its output is in.
 
     ``points`` (B, 33, 2) px, ``visibility`` (B, 33), ``yaw`` (B,) radians, ``keypoints`` (B, 14, 2) garment px,
-    ``sleeved`` (B,) 1 or 0, ``profile`` (B, 24) half widths in body sizes.
+    ``sleeved`` (B,) 1 or 0, ``rays`` (B, RAYS) lengths in body sizes
+    (:func:`vtryon.warp.outline.ray_lengths`).
     """
     frame = BodyFrame.of(points, visibility, yaw)
     used = list(LANDMARKS_USED)
     body = frame.inward(points)[:, used].clamp(-3, 3).flatten(1)
     garment = GarmentFrame.of(keypoints).inward(keypoints).clamp(-3, 3).flatten(1)
     turn = torch.stack([yaw.sin(), yaw.cos()], -1)
-    return torch.cat([body, visibility[:, used], turn, garment, sleeved[:, None], profile], -1), frame
+    return torch.cat([body, visibility[:, used], turn, garment, sleeved[:, None], rays], -1), frame
 
 
 def turn_of(yaw: Tensor) -> Tensor:
@@ -145,36 +141,52 @@ def split(points: Tensor) -> dict[Part, Tensor]:
     return dict(zip(SHAPES, torch.split(points, counts, 1), strict=True))
 
 
-def outline_profile(matte: Array, to_grid: Array, origin: Array, axes: Array, size: float) -> Array:
-    """Half widths (24,) of the matte, in body sizes, left then right of the torso's axis at ``PROFILE_HEIGHTS``.
+def cast_rays(body: Silhouette, points: Tensor, frame: BodyFrame) -> Tensor:
+    """:func:`~vtryon.warp.outline.ray_lengths` in the frame of the torso."""
+    return ray_lengths(body, points, frame.origin, frame.axes, frame.size)
 
-    ``matte`` (h, w) in [0, 1]; ``to_grid`` (2, 3) takes picture px to its pixels; ``origin`` (2,), ``axes`` (2, 2) and
-    ``size`` as in :class:`BodyFrame`. A height at which the axis itself is not on the person gives 0.
-    """
-    heights = np.asarray(PROFILE_HEIGHTS)
-    reach = np.linspace(0.0, PROFILE_REACH, 46)
-    result = []
-    for sign in (-1.0, 1.0):
-        at = origin + size * (heights[:, None, None] * axes[1] + sign * reach[None, :, None] * axes[0])
-        grid = at @ to_grid[:, :2].T + to_grid[:, 2]
-        x, y = np.floor(grid[..., 0]).astype(int), np.floor(grid[..., 1]).astype(int)
-        ok = (x >= 0) & (y >= 0) & (x < matte.shape[1]) & (y < matte.shape[0])
-        on = np.zeros(ok.shape, bool)
-        on[ok] = matte[y[ok], x[ok]] > 0.5
-        ends = np.where(on.all(1), len(reach) - 1, np.argmin(on, 1))
-        result.append(reach[ends])
-    return np.asarray(np.concatenate(result), np.float32)
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """A garment laid on a person, before it becomes splines: ``points`` (1, POINTS, 2) in ``frame``, ``yaw`` (1,)
+    radians, and the ``lattices`` of the parts that the garment has."""
+
+    points: Tensor
+    frame: BodyFrame
+    yaw: Tensor
+    lattices: Mapping[Part, Array]
+
+    def warp(self, person: Person, options: FitOptions) -> Warp:
+        """Splines in frame px, as wide and long as the user asks, in the order in which they are drawn."""
+        torso = TORSO_SHAPE[0] * TORSO_SHAPE[1]
+        points = torch.cat([_adjusted(self.points[:, :torso], options), self.points[:, torso:]], 1)
+        placed = split(self.frame.outward(points))
+        splines = {
+            part: Spline(part, lattice, placed[part][0].reshape(lattice.shape).numpy())
+            for part, lattice in self.lattices.items()
+        }
+        return Warp(_ordered(person, splines), float(turn_of(self.yaw)[0]))
 
 
 @dataclass(frozen=True, eq=False)
 class PlaceState:
-    """What placing remembers: the slowly followed ``profile`` (24,) of the matte, and the ``shot`` it belongs to."""
+    """What placing remembers: the slowly followed ``rays`` (RAYS,) of the outline, and the ``shot`` they belong to."""
 
-    profile: Array
+    rays: Array
     shot: int
 
 
-_PROFILE_PACE = 0.15
+_RAYS_PACE = 0.08  # share of the new frame: labels at an outline flicker, bodies change slowly
+
+
+def silhouette(person: Person) -> Silhouette:
+    """The person's outline as a batch of one: the likeliest labels inside the matte."""
+    labels = person.labels.argmax(0).astype(np.uint8)
+    # inside the matte somebody is there, whatever the parser calls it; outside it nobody is
+    labels[(person.matte > 0.5) & (labels == Label.BACKGROUND)] = Label.TOP
+    labels[person.matte <= 0.5] = Label.BACKGROUND
+    to_grid = torch.from_numpy(person.crop.matrix().astype(np.float32))
+    return Silhouette(torch.from_numpy(labels)[None], to_grid[None])
 
 
 def load_placing(path: Path) -> PlacingNet:
@@ -195,6 +207,24 @@ def save_placing(path: Path, net: PlacingNet, notes: Mapping[str, object]) -> No
 
 
 @torch.inference_mode()
+def lay(
+    net: PlacingNet, person: Person, garment: Garment, state: PlaceState | None = None
+) -> tuple[Placed, PlaceState]:
+    """Lay ``garment`` on ``person`` by the regressor, as it is cut; and the next state."""
+    points = torch.from_numpy(person.pose.points)[None]
+    visibility = torch.from_numpy(person.pose.visibility)[None]
+    yaw = torch.tensor([np.radians(person.yaw)], dtype=torch.float32)
+    frame = BodyFrame.of(points, visibility, yaw)
+    rays = cast_rays(silhouette(person), points, frame)[0].numpy()
+    if state is not None and state.shot == person.shot:
+        rays = state.rays + np.float32(_RAYS_PACE) * (rays - state.rays)
+    lattices = garment_lattices(garment)
+    keypoints = torch.from_numpy(np.stack([garment.keypoints[n] for n in KEYPOINTS]).astype(np.float32))[None]
+    sleeved = torch.tensor([float(Part.LEFT_SLEEVE in lattices)])
+    x, frame = features(points, visibility, yaw, keypoints, sleeved, torch.from_numpy(rays)[None])
+    return Placed(net(x), frame, yaw, lattices), PlaceState(rays, person.shot)
+
+
 def place(
     net: PlacingNet,
     person: Person,
@@ -202,27 +232,9 @@ def place(
     options: FitOptions = FitOptions(),
     state: PlaceState | None = None,
 ) -> tuple[Warp, PlaceState]:
-    """Lay ``garment`` on ``person`` by the regressor: a :class:`Warp` in frame pixels, and the next state."""
-    points = torch.from_numpy(person.pose.points)[None]
-    visibility = torch.from_numpy(person.pose.visibility)[None]
-    yaw = torch.tensor([np.radians(person.yaw)], dtype=torch.float32)
-    frame = BodyFrame.of(points, visibility, yaw)
-    origin, axes = frame.origin[0].numpy(), frame.axes[0].numpy()
-    profile = outline_profile(person.matte, person.crop.matrix(), origin, axes, float(frame.size[0]))
-    if state is not None and state.shot == person.shot:
-        profile = state.profile + np.float32(_PROFILE_PACE) * (profile - state.profile)
-    lattices = garment_lattices(garment)
-    keypoints = torch.from_numpy(np.stack([garment.keypoints[n] for n in KEYPOINTS]).astype(np.float32))[None]
-    sleeved = torch.tensor([float(Part.LEFT_SLEEVE in lattices)])
-    x, frame = features(points, visibility, yaw, keypoints, sleeved, torch.from_numpy(profile)[None])
-    points = net(x)
-    points[:, : TORSO_SHAPE[0] * TORSO_SHAPE[1]] = _adjusted(points[:, : TORSO_SHAPE[0] * TORSO_SHAPE[1]], options)
-    placed = split(frame.outward(points))
-    splines = {
-        part: Spline(part, lattice, placed[part][0].reshape(lattice.shape).numpy())
-        for part, lattice in lattices.items()
-    }
-    return Warp(_ordered(person, splines), float(turn_of(yaw)[0])), PlaceState(profile, person.shot)
+    """:func:`lay` as a :class:`Warp` in frame pixels, and the next state."""
+    placed, state = lay(net, person, garment, state)
+    return placed.warp(person, options), state
 
 
 def _adjusted(torso: Tensor, options: FitOptions) -> Tensor:
