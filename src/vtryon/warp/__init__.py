@@ -1,7 +1,8 @@
 """Warping: where the garment lies in each frame, and sampling it there.
 
-Two ways to find that out, behind one call: ``anchored``, plain geometry, and ``placed``, a small regressor. The paper's
-image network (issue 5) joins them here.
+Three ways to find that out, behind one call: ``anchored``, plain geometry; ``placed``, a small regressor; ``network``,
+the paper's image network as a correction of ``placed``. No weights of the last are shipped yet: what
+``vtryon train warp`` makes is first measured against the others.
 """
 
 from __future__ import annotations
@@ -23,24 +24,29 @@ class Fitter(Protocol):
 
 
 def fitter(method: str = "auto", options: FitOptions = FitOptions()) -> Fitter:
-    """The way to lay garments called ``method``: ``anchored``, ``placed``, or ``auto`` for the better of those whose
-    weights are here. Raises :class:`ValueError` for another name, :class:`~vtryon.errors.UnavailableError` where the
-    weights of ``placed`` are asked for and missing."""
+    """The way to lay garments called ``method``: ``anchored``, ``placed``, ``network``, or ``auto`` for the better of
+    the first two whose weights are here. Raises :class:`ValueError` for another name,
+    :class:`~vtryon.errors.UnavailableError` where weights are asked for and missing."""
     from vtryon import weights
     from vtryon.errors import UnavailableError
     from vtryon.warp.placing import load_placing, place
 
-    if method not in WARP_METHODS:
-        raise ValueError(f"warp must be one of {', '.join(WARP_METHODS)}, got {method!r}")
+    if method not in (*WARP_METHODS, "network"):
+        raise ValueError(f"warp must be one of {', '.join(WARP_METHODS)} or network, got {method!r}")
     anchored: Callable[..., tuple[Warp, Any]] = partial(fit, options=options)
     if method == "anchored":
         return anchored
     try:
         path = weights.find("placing")
     except UnavailableError:
-        if method == "placed":
+        if method != "auto":
             raise
         return anchored
+    if method == "network":
+        from vtryon.warp.correction import correct
+        from vtryon.warp.network import load_matching
+
+        return partial(correct, load_matching(weights.find("warp")), load_placing(path), options=options)
     return partial(place, load_placing(path), options=options)
 
 
