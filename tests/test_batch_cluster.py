@@ -94,7 +94,7 @@ class Nodes:
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
-    pytest.importorskip("ray", reason='Ray is not installed; pip install "vtryon[ray]"')
+    pytest.importorskip("ray", reason='Ray is not installed: the extra "ray"')
     given = Nodes(tmp_path_factory.mktemp("nodes"))
     yield given
     given.close()
@@ -133,7 +133,7 @@ def test_a_lost_node_costs_no_row(nodes: Nodes) -> None:
 
 
 def test_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    ray = pytest.importorskip("ray", reason='Ray is not installed; pip install "vtryon[ray]"')
+    ray = pytest.importorskip("ray", reason='Ray is not installed: the extra "ray"')
 
     def nowhere(**_: Any) -> None:
         raise ConnectionError("Could not find any running Ray instance")
@@ -150,4 +150,4 @@ def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     result = batch()
     assert result.exit_code == 69
-    assert 'pip install "vtryon[ray]"' in result.stderr
+    assert "pip install ray" in result.stderr

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import runpy
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,7 +21,11 @@ import fakes
 import media
 import vtryon
 from conftest import ROOT
+from vtryon.batch.rows import News, Task
+from vtryon.batch.work import work
+from vtryon.cache import Cache
 from vtryon.cli.app import app
+from vtryon.progress import silent
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = {kind: re.findall(rf"^```{kind}\n(.*?)^```", README, re.MULTILINE | re.DOTALL) for kind in ("sh", "python")}
@@ -81,6 +87,40 @@ def test_many_garments(tmp_path: Path) -> None:
     assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
 
 
+@pytest.mark.slow
+def test_batch_script(tmp_path: Path) -> None:
+    (tmp_path / "vtryon").write_text(f'#!/bin/sh\nexec "{sys.executable}" "{ROOT / "tests/fakes.py"}" "$@"\n')
+    (tmp_path / "vtryon").chmod(0o755)
+    for name in ("people", "shirts"):
+        (tmp_path / name).mkdir()
+    media.make(tmp_path / "people/a b.mp4")
+    (tmp_path / "people/c.mp4").write_bytes(b"no video")
+    for name in ("x.jpg", "y.jpg"):
+        (tmp_path / "shirts" / name).write_bytes(name.encode())
+    environment = {
+        **os.environ,
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "VTRYON_CACHE": str(tmp_path / "cache"),
+        "VTRYON_FAKE_COUNT": str(tmp_path / "count"),
+    }
+    words = ["sh", str(ROOT / "examples/batch.sh"), "out", "2", "people/*.mp4", "shirts/*.jpg"]
+
+    def batch() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+
+    done = batch()
+    assert done.returncode == 3
+    told = [line for line in done.stderr.splitlines() if "exit code" in line]
+    assert sorted(told) == [f"people/c.mp4 in shirts/{g}.jpg: failed with exit code 65" for g in "xy"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        f"a b_{g}.mp4{end}" for g in "xy" for end in ("", ".json")
+    ]
+    assert json.loads((tmp_path / "out/a b_x.mp4.json").read_text())["frames"] == 12
+    assert (tmp_path / "count").read_text() == "analysed\n"
+    (tmp_path / "people/c.mp4").unlink()
+    assert (batch().returncode, (tmp_path / "count").read_text()) == (0, "analysed\n")
+
+
 def test_every_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vtryon, "load_garment", fakes.load_garment, raising=False)
     monkeypatch.setattr(vtryon, "try_on", fakes.try_on, raising=False)
@@ -106,6 +146,43 @@ def test_python_example(monkeypatch: pytest.MonkeyPatch) -> None:
     scope: dict[str, object] = {}
     exec(compile(code, "README.md", "exec"), scope)
     assert scope["picture"].shape == (640, 480, 3)  # type: ignore[attr-defined]
+
+
+def test_batch_section(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def here(tasks: list[Task], tell: Callable[[News], None], *, cache: Cache, **_: object) -> None:
+        for task in tasks:
+            tell(News(task.index, outcome=work(task, cache, silent)))
+
+    monkeypatch.setattr("vtryon.batch.pool.run_here", here)
+    monkeypatch.setattr("vtryon.reuse.analyse", fakes.analyse)
+    monkeypatch.setattr("vtryon.reuse.default_labeller", lambda _: None)
+    monkeypatch.setenv("VTRYON_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    for name in ("people", "shirts"):
+        Path(name).mkdir()
+    media.make(Path("people/ann.mp4"))
+    for name in ("red", "blue"):
+        Path(f"shirts/{name}.jpg").write_bytes(name.encode())
+    (table,) = re.findall(r"^```csv\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    Path("list.csv").write_text(table)
+    lines = [line for line in LINES if line.startswith("vtryon batch") and "--ray" not in line]
+    assert len(lines) == 3
+    for line in lines:
+        result = CliRunner().invoke(app, shlex.split(line)[1:])
+        assert result.exit_code == 0, result.output
+    made = sorted(str(path) for path in Path().rglob("*.mp4") if path.parent.name != "people")
+    assert made == ["dressed/ann_blue.mp4", "dressed/ann_red.mp4", "out/ann_blue.mp4", "out/ann_red.mp4"]
+
+
+def test_the_option_table_of_batch_is_complete() -> None:
+    table = README.split("| option of `vtryon batch` |")[1].split("\n\n")[0]
+    told = {
+        name for cell in re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE) for name in re.findall(r"--[a-z-]+", cell)
+    }
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    options = {command: {o for p in commands[command].params for o in p.opts} for command in ("run", "batch")}
+    own = {name for name in options["batch"] - options["run"] if name.startswith("--")}
+    assert told == own
 
 
 def test_the_option_table_is_complete() -> None:

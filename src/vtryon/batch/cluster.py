@@ -59,7 +59,7 @@ def _connected(address: str) -> Iterator[Any]:
     try:
         import ray
     except ImportError as problem:
-        raise UnavailableError('--ray wants Ray; pip install "vtryon[ray]"') from problem
+        raise UnavailableError('--ray wants Ray; pip install ray (or vtryon with its extra "ray")') from problem
     if ray.is_initialized():
         yield ray
         return

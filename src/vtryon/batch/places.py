@@ -152,7 +152,9 @@ def _remote(place: str, kind: type[MissingInputError | CannotCreateError | Write
     try:
         from fsspec.core import url_to_fs
     except ImportError as problem:
-        raise UnavailableError(f'{place}: addresses want fsspec; pip install "vtryon[remote]"') from problem
+        raise UnavailableError(
+            f'{place}: addresses want fsspec; pip install fsspec (or vtryon with its extra "remote")'
+        ) from problem
     try:
         system, path = url_to_fs(place)
     except ImportError as problem:
