@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from vtryon.cli.app import app
-from vtryon.train import garment, parser, placing, warp
+from vtryon.train import garment, parser, placing, tryon, warp
 
-NETWORKS = ("parser", "placing", "warp", "garment")
+NETWORKS = ("parser", "placing", "warp", "garment", "tryon")
 
 
 def train(*words: object) -> Result:
@@ -35,6 +36,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setattr(placing, "train_placing", stand_in)
     monkeypatch.setattr(warp, "train_warp", stand_in)
     monkeypatch.setattr(garment, "train_garment", stand_in)
+    monkeypatch.setattr(tryon, "train_tryon", stand_in)
     return seen
 
 
@@ -60,6 +62,7 @@ def test_defaults_are_the_shipped_recipes(trained: list[Any], tmp_path: Path) ->
     assert trained[1] == placing.PlacingTraining(tmp_path / "pairs", tmp_path / "run")
     assert trained[2] == warp.WarpTraining(tmp_path / "pairs", tmp_path / "run")
     assert trained[3] == garment.GarmentTraining(data=tmp_path, folder=tmp_path / "run")
+    assert trained[4] == tryon.TryOnTraining(cache=tmp_path / "run" / "cache", folder=tmp_path / "run", data=tmp_path)
 
 
 def test_the_papers_recipe_has_a_name(trained: list[Any], tmp_path: Path) -> None:
@@ -68,6 +71,8 @@ def test_the_papers_recipe_has_a_name(trained: list[Any], tmp_path: Path) -> Non
     (config,) = trained
     assert (config.size.lattice, config.start, config.device) == ("paper", "flat", "cpu")
     assert (config.loop.peak_rate, config.loop.steps) == (2e-5, 9)
+    assert train("tryon", *words).exit_code == 0
+    assert trained[1].loop == replace(tryon.PAPER, steps=9)
 
 
 def test_the_parser_takes_a_cache_and_its_share_of_small_crops(trained: list[Any], tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Decides everything 
 
 
 class Preset(StrEnum):
-    """Recipes for the matching network."""
+    """Recipes: as our own weights are trained, or with the paper's settings."""
 
     OURS = "ours"
     PAPER = "paper"
@@ -161,6 +161,38 @@ def garment(
         began = time.perf_counter()
         measures = train_garment(config, _steps(terminal, config.loop), _pictures(terminal))
         _report(terminal, out / "garment.safetensors", config.loop, measures, began, as_json=as_json)
+
+
+@app.command()
+def tryon(
+    data: Data,
+    out: Out,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Prepared pictures, made from DATA where missing: 6 GB.  \\[default: cache in --out]",
+            show_default=False,
+        ),
+    ] = None,
+    preset: Annotated[Preset, typer.Option(help="The optimiser's settings: ours, or the paper's.")] = Preset.OURS,
+    steps: Steps = None,
+    batch: Batch = None,
+    seed: Seed = 0,
+    device: params.Device = "auto",
+    as_json: params.Json = False,
+    verbose: params.Verbose = 0,
+    quiet: params.Quiet = False,
+) -> None:
+    """The renderer that dresses the person: rendered people in one top and another, and photographs given back."""
+    with reporting(verbose=verbose, quiet=quiet, if_stopped=_STOPPED) as terminal:
+        from vtryon.train.tryon import PRESETS, TryOnTraining, train_tryon
+
+        loop = _asked(PRESETS[preset], steps, batch, seed)
+        config = TryOnTraining(cache=cache or out / "cache", folder=out, data=data, loop=loop, device=device)
+        began = time.perf_counter()
+        measures = train_tryon(config, _steps(terminal, config.loop), _pictures(terminal))
+        _report(terminal, out / "tryon.safetensors", config.loop, measures, began, as_json=as_json)
 
 
 def _asked(loop: LoopConfig, steps: int | None, batch: int | None, seed: int) -> LoopConfig:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,8 @@ from torch.nn import functional
 
 from vtryon.person.heatmaps import POSE_CHANNELS
 from vtryon.types import Label
+
+Net = TypeVar("Net", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class ParserSize:
         return ParserSize(**fields)
 
 
-def _conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    """A convolution that keeps the size (over ``stride``), and its normalisation."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(outputs, momentum=0.05)
     )
@@ -53,8 +56,8 @@ class Block(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first = _conv(width, width)
-        self.second = _conv(width, width)
+        self.first = conv(width, width)
+        self.second = conv(width, width)
         last = self.second[1]
         assert isinstance(last, nn.BatchNorm2d)
         nn.init.zeros_(last.weight)
@@ -74,14 +77,14 @@ class ParserNet(nn.Module):
         super().__init__()
         self.size = size
         widths, depths = size.widths, size.depths
-        self.stem = _conv(size.image_channels, widths[0], 5, 2)
-        down = [_conv(a, b, 3, 2) for a, b in pairwise(widths)]
+        self.stem = conv(size.image_channels, widths[0], 5, 2)
+        down = [conv(a, b, 3, 2) for a, b in pairwise(widths)]
         self.down = nn.ModuleList(down)
-        self.pose = _conv(size.pose_channels, widths[1], 1)
+        self.pose = conv(size.pose_channels, widths[1], 1)
         self.encoder = nn.ModuleList(
             nn.Sequential(*(Block(w) for _ in range(d))) for w, d in zip(widths, depths, strict=True)
         )
-        self.up = nn.ModuleList(_conv(b, a, 1) for a, b in pairwise(widths))
+        self.up = nn.ModuleList(conv(b, a, 1) for a, b in pairwise(widths))
         self.decoder = nn.ModuleList(Block(w) for w in widths[:-1])
         self.head = nn.Conv2d(widths[0], size.labels * 4, 1)
 
@@ -97,7 +100,7 @@ class ParserNet(nn.Module):
         return functional.pixel_shuffle(self.head(x), 2)
 
 
-def fold(net: ParserNet) -> ParserNet:
+def fold(net: Net) -> Net:
     """A copy for inference: normalisations folded into their convolutions, channels last."""
     folded = copy.deepcopy(net).eval()
     for module in list(folded.modules()):

@@ -46,12 +46,15 @@ class SourceFlow:
         """Flow between two RGB pictures (h, w, 3) uint8 of one size."""
         before, now = (cv2.cvtColor(p, cv2.COLOR_RGB2GRAY) for p in (previous, current))
         backward = self._dis.calc(now, before, None)
-        flow = Flow(backward, np.ones(now.shape, np.float32))
-        moved = flow.carry(previous.astype(np.float32))
-        difference = cv2.blur(np.abs(moved - current).mean(-1), (3, 3))
-        h, w = now.shape
-        x, y = np.meshgrid(np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32))
-        x, y = x + backward[..., 0], y + backward[..., 1]
-        inside = (x > -1) & (y > -1) & (x < w) & (y < h)
-        valid = np.exp(-np.square(difference / 14.0)) * inside
-        return Flow(backward, valid.astype(np.float32))
+        return Flow(backward, agreement(previous, current, backward))
+
+
+def agreement(previous: Array, current: Array, backward: Array) -> Array:
+    """(h, w) float32 in [0, 1]: where ``current`` (h, w, 3) uint8 is what ``previous`` shows ``backward`` (h, w, 2)."""
+    h, w = current.shape[:2]
+    moved = Flow(backward, np.ones((h, w), np.float32)).carry(previous.astype(np.float32))
+    difference = cv2.blur(np.abs(moved - current).mean(-1), (3, 3))
+    x, y = np.meshgrid(np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32))
+    x, y = x + backward[..., 0], y + backward[..., 1]
+    inside = (x > -1) & (y > -1) & (x < w) & (y < h)
+    return np.asarray(np.exp(-np.square(difference / 14.0)) * inside, np.float32)

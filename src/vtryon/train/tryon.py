@@ -1,0 +1,280 @@
+"""Training of the renderer: the temporally conditioned U-Net on rendered pairs and photographs (issue 6)."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vtryon.device import Compute, choose, fastest
+from vtryon.evaluate.similarity import Scores, mean_scores, scores
+from vtryon.render.flow import agreement
+from vtryon.render.inputs import network_input
+from vtryon.render.loss import Perceptual, cached_vgg, flow_loss, frame_terms
+from vtryon.render.unet import STATE_CHANNELS, RendererNet, RendererSize, clip, save_renderer
+from vtryon.sheet import contact_sheet
+from vtryon.train import disturb
+from vtryon.train.loop import Batch, LoopConfig, Task, fit
+from vtryon.train.prepare import Report, is_prepared, prepare
+from vtryon.train.scene_store import prepare_scenes
+from vtryon.train.tryon_data import Clip, Example, ExampleMaker, open_examples
+from vtryon.types import Array
+
+OURS = LoopConfig(steps=12000, batch=12, peak_rate=1.5e-3, warmup=200, average=0.998)
+PAPER = LoopConfig(steps=400000, batch=32, peak_rate=1e-5, final_rate=0.0, warmup=0, hold=0.5, betas=(0.5, 0.999),
+                   weight_decay=0.0)  # fmt: skip
+PRESETS: Mapping[str, LoopConfig] = {"ours": OURS, "paper": PAPER}
+"""Optimiser settings. The paper's are those of its section 1.3; its 400 epochs are taken as of 1000 batches each."""
+
+BEFORE = "before."
+"""Prefix, in a batch, of what belongs to the frame before."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TryOnTraining:
+    """Options of one run.
+
+    ``cache`` holds the prepared pictures, made from ``data`` where they are missing; ``folder`` gets state, log,
+    report, sample sheet and the weights. Every ``clip_every``-th step sees clips of two frames instead of single ones,
+    half as many. ``flow_weight`` of eq. (8), 0 leaves it out; ``remembered`` share of single frames that are given a
+    frame before, made from their truth; ``perceptual`` weight of L_VGG, where its weights are on the machine.
+    """
+
+    cache: Path
+    folder: Path
+    data: Path | None = None
+    loop: LoopConfig = OURS
+    size: RendererSize = field(default_factory=RendererSize)
+    device: str = "auto"
+    photographs: float = 0.35
+    placed: float = 0.75
+    strides: tuple[int, ...] = (1, 2, 4)
+    clip_every: int = 3
+    remembered: float = 0.4
+    flow_weight: float = 0.05
+    perceptual: float = 0.1
+    small_crop: tuple[int, int] = (128, 96)  # height and width of the crops of the first steps: a quarter of the cost
+    small_steps: int = 3000
+    held_out: int = 48  # validation scenes, and as many photographs
+
+
+def train_tryon(
+    config: TryOnTraining,
+    on_step: Callable[[int, dict[str, float]], None] | None = None,
+    on_picture: Report | None = None,
+) -> dict[str, Any]:
+    """Train, or go on training, the renderer; returns the last validation report and writes ``report.json``.
+
+    Raises :class:`~vtryon.errors.MissingInputError` where the pictures have not been prepared.
+    """
+    if config.data is not None:
+        _prepared(config.data, config.cache, on_picture)
+    maker = replace(
+        open_examples(config.cache), photographs=config.photographs, placed=config.placed, strides=config.strides
+    )
+    held_out = Validation.of(maker, config.held_out)
+    torch.manual_seed(config.loop.seed)
+    net = RendererNet(config.size).to(memory_format=torch.channels_last)
+    compute = choose(config.device)
+    features = cached_vgg() if config.perceptual > 0 else None
+    perceptual = Perceptual(features).to(compute.device) if features is not None else None
+    loss = partial(tryon_loss, perceptual=perceptual, config=config)
+
+    small = replace(maker, size=config.small_crop)
+
+    def batch(rng: np.random.Generator, count: int, step: int) -> Batch:
+        source = small if step < config.small_steps else maker
+        if config.clip_every and step % config.clip_every == 0:
+            return clip_batch([source.clip(rng) for _ in range(max(1, count // 2))])
+        return frame_batch([source.frame(rng) for _ in range(count)], config.remembered, rng)
+
+    sample = batch(np.random.default_rng(0), min(4, config.loop.batch), config.loop.steps)
+    trial = copy.deepcopy(net)  # timing steps must not touch the running means of the network to train
+    compute = fastest(compute, lambda c: _grad(trial, sample, c, loss), repeats=2)
+    last: dict[str, Any] = {}
+
+    def validate(model: nn.Module, _step: int) -> dict[str, Any]:
+        assert isinstance(model, RendererNet)
+        last.clear()
+        last.update(held_out.measure(model, compute))
+        write_sheet(config.folder / "sheet.png", model, held_out.pairs[::4] + held_out.photographs[::8], compute)
+        return last
+
+    fit(net, Task(batch, loss, validate), config.loop, compute, config.folder, on_step)
+    if not last:  # a finished run, asked for its report again
+        validate(net, config.loop.steps)
+    hidden = ("cache", "folder", "data", "device", "loop", "size")
+    about = {k: v for k, v in asdict(config).items() if k not in hidden} | {
+        "loop": asdict(config.loop), "perceptual_used": perceptual is not None,
+    }  # fmt: skip
+    (config.folder / "report.json").write_text(json.dumps({"config": about, **last}, indent=1) + "\n")
+    save_renderer(config.folder / "tryon.safetensors", net, {"training": about, "measures": last})
+    return last
+
+
+def _prepared(data: Path, cache: Path, report: Report | None) -> None:
+    from vtryon.warp import fitter
+
+    if not is_prepared(cache):
+        prepare(data, cache, report)
+    if not (cache / "scenes.npz").is_file():
+        prepare_scenes(data / "pairs", cache, fitter(), report)
+
+
+def _grad(net: nn.Module, batch: Batch, compute: Compute, loss: Callable[..., dict[str, Tensor]]) -> None:
+    moved = {name: value.to(compute.device) for name, value in batch.items()}
+    terms = loss(net.to(compute.device), moved, compute)
+    torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
+
+
+def tryon_loss(
+    net: nn.Module, batch: Batch, compute: Compute, *, perceptual: Perceptual | None, config: TryOnTraining
+) -> dict[str, Tensor]:
+    """Eq. (7) for single frames; for clips the second frame is judged, given what the network made of the first."""
+    previous, state = None, batch.get("state")
+    before = {name.removeprefix(BEFORE): value for name, value in batch.items() if name.startswith(BEFORE)}
+    if before:
+        with torch.no_grad(), compute.autocast():
+            previous, state = net(before)
+    with compute.autocast():
+        drawn, _ = net(batch, state)
+    terms = frame_terms(drawn, batch, batch)
+    if previous is not None and config.flow_weight > 0:
+        terms["flow"] = config.flow_weight * flow_loss(previous.result, drawn.result, batch["moved"], batch["region"])
+    if perceptual is not None:
+        with compute.autocast():
+            terms["vgg"] = config.perceptual * perceptual(drawn.result, batch["picture"]).float()
+    return terms
+
+
+def tensors(example: Example) -> dict[str, Array]:
+    """What the network sees of an example and its truth, channels first, without the batch dimension."""
+    half = (example.mask.shape[1] // 2, example.mask.shape[0] // 2)
+
+    def small(values: Array) -> Array:
+        return np.asarray(cv2.resize(values, half, interpolation=cv2.INTER_AREA), np.float32)
+
+    known = small(example.gain_known)
+    gain = small(example.gain * example.gain_known[..., None]) / np.maximum(known, 1e-3)[..., None]
+    return network_input(example.view) | {
+        "picture": example.truth.transpose(2, 0, 1) * np.float32(1 / 255),
+        "mask": example.mask[None],
+        "keep": example.keep[None],
+        "keep_known": example.keep_known[None],
+        "gain": gain.transpose(2, 0, 1),
+        "gain_known": known[None],
+    }
+
+
+def frame_batch(examples: Sequence[Example], remembered: float, rng: np.random.Generator) -> Batch:
+    """A batch of single frames; a share ``remembered`` has a frame before, in ``state`` and ``valid``, that was right
+    but for a small shift and noise, and of which pieces are missing."""
+    rows = []
+    for example in examples:
+        row = tensors(example)
+        h, w = example.mask.shape
+        state, valid = np.zeros((STATE_CHANNELS, h, w), np.float32), np.zeros((1, h, w), np.float32)
+        if rng.random() < remembered:
+            planes = np.concatenate([row["picture"], row["mask"]]).transpose(1, 2, 0)
+            planes = disturb.moved(np.ascontiguousarray(planes), disturb.field((h, w), 0.5, rng))
+            state = planes.transpose(2, 0, 1) + np.float32(rng.normal(0, 0.02))
+            coarse = rng.random((8, 6)).astype(np.float32) * 2.0
+            valid = np.clip(cv2.resize(coarse, (w, h), interpolation=cv2.INTER_CUBIC), 0, 1)[None]
+        rows.append(row | {"state": np.clip(state, 0, 1), "valid": valid.astype(np.float32)})
+    return _stacked(rows)
+
+
+def clip_batch(clips: Sequence[Clip]) -> Batch:
+    """A batch of clips: inputs of the frame before under ``BEFORE``, the frame to be judged, and what joins them."""
+    rows = []
+    for one in clips:
+        before = {BEFORE + name: value for name, value in network_input(one.before.view).items()}
+        region = agreement(one.before.truth, one.now.truth, one.moved) * one.now.mask
+        joins = {"flow": one.flow.transpose(2, 0, 1), "moved": one.moved.transpose(2, 0, 1)}
+        rows.append(tensors(one.now) | before | joins | {"valid": one.valid[None], "region": region[None]})
+    return _stacked(rows)
+
+
+def _stacked(rows: Sequence[Mapping[str, Array]]) -> Batch:
+    return {name: torch.from_numpy(np.stack([np.asarray(row[name], np.float32) for row in rows])) for name in rows[0]}
+
+
+@dataclass(frozen=True, eq=False)
+class Validation:
+    """Examples that are never trained on: scenes, photographs, and clips of both."""
+
+    pairs: list[Example]
+    photographs: list[Example]
+    clips: list[Clip]
+
+    @staticmethod
+    def of(maker: ExampleMaker, count: int) -> Validation:
+        pairs, photographs = maker.validation(count, count)
+        scenes = replace(maker.scenes, train=maker.scenes.validation)
+        people = replace(maker.people, train=maker.people.validation)
+        held_out = replace(maker, scenes=scenes, people=people)
+        rng = np.random.default_rng(7)
+        return Validation(pairs, photographs, [held_out.clip(rng) for _ in range(max(1, count // 3))])
+
+    def measure(self, net: RendererNet, compute: Compute) -> dict[str, Any]:
+        """SSIM, PSNR and L1 of results and of copies of the source, and excess motion in px with and without memory."""
+        report: dict[str, Any] = {}
+        for name, examples in (("pairs", self.pairs), ("photographs", self.photographs)):
+            found: list[Scores] = []
+            copies: list[Scores] = []
+            for example, picture in zip(examples, drawn_pictures(net, examples, compute), strict=True):
+                region = np.maximum(example.view.hole, example.mask) > 0.5
+                found.append(scores(example.truth, picture, region))
+                copies.append(scores(example.truth, example.view.rgb, region))
+            report[name] = {"result": mean_scores(found), "copy": mean_scores(copies)}
+        return report | {"motion": self._motion(net, compute)}
+
+    def _motion(self, net: RendererNet, compute: Compute) -> dict[str, float]:
+        total = {"with_memory": 0.0, "without": 0.0}
+        for one in self.clips:
+            batch = {k: v.to(compute.device) for k, v in clip_batch([one]).items()}
+            first = {k.removeprefix(BEFORE): v for k, v in batch.items() if k.startswith(BEFORE)}
+            with compute.autocast():
+                before, now = clip(net, [first, batch])
+                alone, _ = net(batch)
+            for name, drawn in (("with_memory", now), ("without", alone)):
+                total[name] += float(flow_loss(before.result, drawn.result, batch["moved"], batch["region"]))
+        return {name: round(value / len(self.clips), 4) for name, value in total.items()}
+
+
+def drawn_pictures(net: nn.Module, examples: Sequence[Example], compute: Compute, batch: int = 12) -> list[Array]:
+    """The results (256, 192, 3) uint8 for single examples, nothing remembered."""
+    out: list[Array] = []
+    for at in range(0, len(examples), batch):
+        inputs = _stacked([network_input(e.view) for e in examples[at : at + batch]])
+        with torch.inference_mode(), compute.autocast():
+            drawn, _ = net({k: v.to(compute.device) for k, v in inputs.items()})
+        out += list(_bytes(drawn.result.permute(0, 2, 3, 1)))
+    return out
+
+
+def _bytes(values: Tensor) -> Array:
+    return np.asarray((values.float().clamp(0, 1) * 255 + 0.5).to(torch.uint8).cpu().numpy())
+
+
+def write_sheet(path: Path, net: nn.Module, examples: Sequence[Example], compute: Compute, columns: int = 2) -> None:
+    """Source, warped garment, result, truth of each example, ``columns`` of them side by side."""
+    tiles = []
+    for example, picture in zip(examples, drawn_pictures(net, examples, compute), strict=True):
+        cover = example.view.cover[..., None]
+        warped = np.asarray((example.view.garment * cover + 0.5 * (1 - cover)) * 255, np.uint8)
+        tiles.append([example.view.rgb, warped, picture, example.truth])
+    while len(tiles) % columns:
+        tiles.append([np.full_like(tiles[0][0], 255)] * 4)
+    rows = [list(chain.from_iterable(tiles[i : i + columns])) for i in range(0, len(tiles), columns)]
+    cv2.imwrite(str(path), np.ascontiguousarray(contact_sheet(rows)[..., ::-1]))
