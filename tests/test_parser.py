@@ -14,9 +14,10 @@ from vtryon import weights
 from vtryon.errors import BadInputError
 from vtryon.person import analyse
 from vtryon.person import parser as parsing_room
+from vtryon.person.colours import by_colour
 from vtryon.person.heatmaps import BONES, POSE_CHANNELS, pose_maps, skin_map
 from vtryon.person.network import ParserNet, ParserSize, fold
-from vtryon.person.outfit import DRESS, dress_share, settle, tell_apart
+from vtryon.person.outfit import DRESS, dress_share, settle
 from vtryon.person.parser import LabelState, ParserLabeller, load_network, save_network
 from vtryon.person.steady import carry
 from vtryon.types import WORN_TOP, Array, Label
@@ -238,7 +239,7 @@ def hoodie_and_jeans(hoodie: tuple[int, int, int], jeans: tuple[int, int, int]) 
 
 def test_colour_tells_jeans_from_a_hoodie_where_the_network_does_not() -> None:
     share, rgb, down = hoodie_and_jeans((30, 30, 32), (70, 95, 140))
-    found = tell_apart(share, rgb, down)
+    found = by_colour(share, rgb, down)
     assert found.sum(axis=0) == pytest.approx(1, abs=1e-5)
     assert (found[Label.LOWER, 134:] > 0.5).all()
     assert (found[Label.TOP, :122] > 0.5).all()
@@ -247,13 +248,33 @@ def test_colour_tells_jeans_from_a_hoodie_where_the_network_does_not() -> None:
 
 def test_clothes_of_one_colour_stay_as_the_network_saw_them() -> None:
     share, rgb, down = hoodie_and_jeans((30, 30, 32), (30, 30, 32))
-    assert np.abs(tell_apart(share, rgb, down) - share).max() < 0.15
+    assert np.abs(by_colour(share, rgb, down) - share).max() < 0.15
 
 
 def test_half_figures_that_end_at_the_waist_and_dresses_are_left_alone() -> None:
     share, rgb, down = hoodie_and_jeans((30, 30, 32), (70, 95, 140))
     share[:, 100:] = 0
     share[Label.BACKGROUND, 100:] = 1
-    assert tell_apart(share, rgb, down) is share
+    assert np.array_equal(by_colour(share, rgb, down), share)
     dress, down = clothes({Label.DRESS: 1.0}, {Label.DRESS: 1.0})
-    assert tell_apart(dress, rgb, down) is dress
+    assert np.array_equal(by_colour(dress, rgb, down), dress)
+
+
+@pytest.mark.parametrize(("cloth", "told"), [((200, 150, 60), True), ((40, 30, 25), False)])
+def test_a_braid_over_cloth_of_another_colour_is_hair(cloth: tuple[int, int, int], told: bool) -> None:
+    """The network saw hair only above row 60; the braid goes on to row 100, a dark badge hangs apart from it."""
+    share = np.zeros((11, 256, 192), np.float32)
+    rgb = np.full((256, 192, 3), cloth, np.uint8)
+    share[Label.TOP, 20:160, 40:150] = 1
+    for label, there in ((Label.HAIR, np.s_[20:60, 85:105]), (Label.TOP, np.s_[20:60, 85:105])):
+        share[label][there] = 1.0 if label == Label.HAIR else 0.0
+    share[:, 60:110, 80:110] = 0
+    share[Label.TOP, 60:110, 80:110], share[Label.HAIR, 60:110, 80:110] = 0.9, 0.1
+    rgb[20:100, 85:105] = rgb[130:140, 60:70] = (35, 28, 25)
+    share[Label.BACKGROUND] = 1 - share.sum(axis=0)
+    found = by_colour(share, rgb, np.zeros((256, 192), np.float32))
+    assert found.sum(axis=0) == pytest.approx(1, abs=1e-5)
+    braid = found[Label.HAIR, 64:96, 88:102].mean()
+    assert braid > 0.5 if told else braid < 0.3
+    assert found[Label.HAIR, 130:140, 60:70].max() < 0.1
+    assert found[Label.HAIR, 102:].max() < 0.2

@@ -13,9 +13,10 @@ import torch
 from vtryon import weights
 from vtryon.device import Compute, choose, fastest
 from vtryon.errors import BadInputError
+from vtryon.person.colours import by_colour
 from vtryon.person.heatmaps import pose_maps, skin_map
 from vtryon.person.network import ParserNet, ParserSize, fold
-from vtryon.person.outfit import DRESS, dress_share, settle, tell_apart
+from vtryon.person.outfit import DRESS, dress_share, settle
 from vtryon.person.sleeves import cover_elbows
 from vtryon.person.steady import carry
 from vtryon.types import CROP_SIZE, Array, Label, Pose
@@ -127,7 +128,7 @@ def torso_down(points: Array, visibility: Array) -> Array:
 
 def decided(share: Array, rgb: Array, points: Array, down: Array, in_dress: bool) -> Array:
     """(11, 256, 192) uint8, probabilities times 255: what the network saw, with the decisions for the whole body."""
-    return as_bytes(cover_elbows(tell_apart(settle(share, down, in_dress), rgb, down), points))
+    return as_bytes(cover_elbows(by_colour(settle(share, down, in_dress), rgb, down), points))
 
 
 def as_bytes(share: Array) -> Array:

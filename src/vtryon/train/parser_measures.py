@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from vtryon.device import Compute
-from vtryon.person.outfit import DRESS, dress_share, settle, tell_apart
+from vtryon.person.colours import by_colour
+from vtryon.person.outfit import DRESS, dress_share, settle
 from vtryon.person.parser import network_input, torso_down
 from vtryon.person.sleeves import cover_elbows
 from vtryon.sheet import with_labels
@@ -48,7 +49,7 @@ def predict(net: nn.Module, crops: Sequence[Crops], compute: Compute, batch: int
             logits = net(part["image"].to(compute.device), part["pose"].to(compute.device))
         for crop, share in zip(crops[at:], logits.float().softmax(dim=1).cpu().numpy(), strict=False):
             down = torso_down(crop.points, crop.visibility)
-            settled = tell_apart(settle(share, down, dress_share(share, down) > DRESS), crop.rgb, down)
+            settled = by_colour(settle(share, down, dress_share(share, down) > DRESS), crop.rgb, down)
             out.append(cover_elbows(settled, crop.points))
     return np.stack(out)
 

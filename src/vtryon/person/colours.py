@@ -1,0 +1,111 @@
+"""What colour tells beside the network: where the top ends, and which of the cloth is hair.
+
+Where trousers are cut off by the picture's edge the network takes them for the top, and long hair over it for cloth,
+though their colours are others. Colours are learned anew from each crop, from what is sure.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from vtryon.types import WORN_TOP, Array, Label
+
+_CHEST = (0.08, 0.36)  # of the body's "down" coordinate: surely the top's colours
+_BELOW = (0.58, 1.0)  # hardly ever the top's
+_TURN = 0.46  # from here on colour counts fully
+_SURE = 0.6
+_ENOUGH = 60.0  # px of either without which their colours are not known
+_CELLS = 10  # colour cells along each axis of Lab
+_RARE = 2e-4  # share of a colour that was not seen
+_CHROMA = 2.2  # hue and saturation tell cloths apart better than light does
+_CONVINCED = 3.0, 4.0  # log odds that colour can add at most, for the top's end and for hair
+_OPEN = 0.05  # probability that the network leaves to a label it did not see
+_OF_HAIR = 1.6  # log odds from which cloth that hangs together with hair is hair
+_UPPER = [Label.TOP, Label.OUTER]
+_WORN = list(WORN_TOP)
+
+
+def by_colour(share: Array, rgb: Array, down: Array) -> Array:
+    """``share`` (11, H, W) with hair, top and lower garment told apart by their colours in ``rgb`` (H, W, 3) uint8.
+
+    ``down`` (H, W) is the torso coordinate v of :func:`vtryon.person.heatmaps.pose_maps`.
+    """
+    cell = _colour_cells(rgb)
+    return hair_over_cloth(top_from_lower(share, cell, down), cell)
+
+
+def top_from_lower(share: Array, cell: Array, down: Array) -> Array:
+    """``share`` with top and lower garment told apart by the colours ``cell`` (H, W).
+
+    The chest shows the top's colours, the thighs and what is surely a lower garment its colours; between, a pixel's log
+    odds of the two colour histograms are added to the network's. Nothing changes above the chest's end, nor where
+    either colour is unknown or both are alike.
+    """
+    upper, lower = share[_UPPER].sum(axis=0), share[Label.LOWER]
+    cloth = upper + lower
+    worn = cloth > 0.5
+    chest = upper * (worn & (down > _CHEST[0]) & (down < _CHEST[1]))
+    below = worn & (down < _BELOW[1])
+    legs = cloth * (below & (down > _BELOW[0])) + lower * (below & (lower > _SURE) & (down > _CHEST[1]))
+    if chest.sum() < _ENOUGH or legs.sum() < _ENOUGH:
+        return share
+    evidence = _evidence(cell, chest, legs, _CONVINCED[0], 5)
+    weight = np.clip((down - _CHEST[1]) / (_TURN - _CHEST[1]), 0, 1)
+    logit = np.log((upper + _OPEN) / (lower + _OPEN)) + weight * evidence
+    part = np.where(weight > 0, 1 / (1 + np.exp(-logit)), upper / np.maximum(cloth, 1e-6))
+    out = share.copy()
+    among = np.where(upper > 1e-3, share[_UPPER] / np.maximum(upper, 1e-6), np.array([1.0, 0.0])[:, None, None])
+    out[_UPPER] = among * (cloth * part)
+    out[Label.LOWER] = cloth * (1 - part)
+    return out
+
+
+def hair_over_cloth(share: Array, cell: Array) -> Array:
+    """``share`` with cloth given to the hair that it hangs together with and whose colours ``cell`` (H, W) it has.
+
+    Cloth near hair does not count for the cloth's colours: part of it may be hair. Hair and cloth of one colour stay
+    as the network saw them.
+    """
+    hair, worn = share[Label.HAIR], share[_WORN].sum(axis=0)
+    near = cv2.dilate((hair > 0.3).astype(np.uint8), np.ones((21, 21), np.uint8)) > 0
+    known = hair * (hair > _SURE), worn * ((worn > _SURE) & ~near)
+    if known[0].sum() < _ENOUGH or known[1].sum() < 3 * _ENOUGH:
+        return share
+    evidence = _evidence(cell, *known, _CONVINCED[1], 3)
+    seed, alike = hair > 0.5, evidence > _OF_HAIR
+    count, piece = cv2.connectedComponents(((alike & (hair + worn > 0.5)) | seed).astype(np.uint8), connectivity=4)
+    grown = np.isin(np.arange(count), piece[seed])[piece] & alike
+    total = hair + worn
+    with_colour = 1 / (1 + np.exp(-np.log((hair + _OPEN) / (worn + _OPEN)) - evidence))
+    gained = np.where(grown, np.maximum(total * with_colour - hair, 0), 0)
+    out = share.copy()
+    out[Label.HAIR] += gained
+    out[_WORN] *= 1 - gained / np.maximum(worn, 1e-6)
+    return out
+
+
+def _evidence(cell: Array, one: Array, other: Array, most: float, width: int) -> Array:
+    """(H, W) log odds, at most ``most``, that a pixel's colour is of the one and not of the other, both pixel weights
+    (H, W), averaged over ``width`` px."""
+    odds = np.log((_histogram(cell, one) + _RARE) / (_histogram(cell, other) + _RARE))
+    return np.asarray(cv2.blur(np.clip(odds, -most, most).astype(np.float32)[cell], (width, width)))
+
+
+def _colour_cells(rgb: Array) -> Array:
+    """(H, W) int: which of ``_CELLS`` ** 3 cells of Lab a pixel's colour is in, noise smoothed away."""
+    lab = cv2.cvtColor(cv2.GaussianBlur(rgb, (0, 0), 1.2), cv2.COLOR_RGB2LAB).astype(np.float32)
+    lab[..., 1:] = np.clip((lab[..., 1:] - 128) * _CHROMA + 128, 0, 255)
+    cells = (lab * (_CELLS / 256)).astype(np.int32)
+    return np.asarray((cells[..., 0] * _CELLS + cells[..., 1]) * _CELLS + cells[..., 2])
+
+
+def _histogram(cell: Array, weight: Array) -> Array:
+    """(``_CELLS`` ** 3,) how the weight (H, W) is shared out over the cells, a little of it to their neighbours."""
+    counts = np.bincount(cell.ravel(), weight.ravel(), _CELLS**3).reshape(_CELLS, _CELLS, _CELLS)
+    for axis in range(3):
+        padded = np.pad(counts, [(1, 1) if i == axis else (0, 0) for i in range(3)], mode="edge")
+        counts = 0.5 * counts + 0.25 * (
+            np.take(padded, range(_CELLS), axis) + np.take(padded, range(2, _CELLS + 2), axis)
+        )
+    return np.asarray(counts.ravel() / counts.sum())
