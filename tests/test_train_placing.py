@@ -223,6 +223,22 @@ def test_it_learns(data: Path, tmp_path: Path) -> None:
     assert long["torso"] < 0.7 * short["torso"]
 
 
+def test_half_of_the_scenes_can_be_left_out(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: set[int] = set()
+    disturb = augment
+
+    def noted(batch: Any, *rest: Any) -> Any:
+        seen.update(batch["scene"].tolist())
+        return disturb(batch, *rest)
+
+    monkeypatch.setattr("vtryon.train.placing.augment", noted)
+    train_placing(replace(config(data, tmp_path / "even"), without=0))
+    assert seen == {1, 3}
+    seen.clear()
+    train_placing(replace(config(data, tmp_path / "odd"), without=1))
+    assert seen == {2}
+
+
 def test_training_is_deterministic(data: Path, tmp_path: Path) -> None:
     for name, changes in (("a", {}), ("b", {}), ("c", {"seed": 2})):
         train_placing(config(data, tmp_path / name, **changes))

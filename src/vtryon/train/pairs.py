@@ -34,11 +34,11 @@ _SAMPLES = {Part.TORSO: 160, Part.LEFT_SLEEVE: 48, Part.RIGHT_SLEEVE: 48}
 class Pairs:
     """All pictures of the training or validation scenes with a known truth.
 
-    ``rows`` one entry of each per picture: ``yaw`` radians, ``keypoints`` (14, 2) product px, ``worn`` (14, 2) the same
-    in the picture, ``sleeved``, of each part its ``_lattice``, samples ``_product`` and ``_picture`` px and whether it
-    is ``_known``, ``marks`` (2, 33, 3) MediaPipe's landmarks and visibility of the person in two other tops, and
-    ``view`` (2,) and ``garment`` which of ``views`` (V, 192, 144) uint8 labels and of ``parts`` (G, 128, 96) uint8 are
-    theirs.
+    ``rows`` one entry of each per picture: ``scene`` its number, ``yaw`` radians, ``keypoints`` (14, 2) product px,
+    ``worn`` (14, 2) the same in the picture, ``sleeved``, of each part its ``_lattice``, samples ``_product`` and
+    ``_picture`` px and whether it is ``_known``, ``marks`` (2, 33, 3) MediaPipe's landmarks and visibility of the
+    person in two other tops, and ``view`` (2,) and ``garment`` which of ``views`` (V, 192, 144) uint8 labels and of
+    ``parts`` (G, 128, 96) uint8 are theirs.
     """
 
     rows: dict[str, Tensor]
@@ -47,6 +47,10 @@ class Pairs:
 
     def __len__(self) -> int:
         return len(self.rows["yaw"])
+
+    def only(self, keep: Tensor) -> Pairs:
+        """Those rows for which ``keep`` (rows,) is True."""
+        return Pairs({k: v[keep] for k, v in self.rows.items()}, self.views, self.parts)
 
     def take(self, rows: Tensor, variant: Tensor, *, parts: bool = False) -> dict[str, Tensor]:
         """A batch: some ``rows`` (B,), each with the person in other top number ``variant`` (B,): ``points``,
@@ -107,6 +111,7 @@ def read_pairs(root: Path, validation: bool, seed: int = 0) -> Pairs:
             row["marks"] = np.asarray([meta["images"][o]["mediapipe"] for o in others], np.float32)
             row["view"] = np.asarray([first_view[o] for o in others])
             row["garment"] = np.asarray(first_garment + int(name[1]))
+            row["scene"] = np.asarray(int(scene.name))
             row["yaw"] = np.radians(np.float32(meta["yaw"]))
             for key, value in row.items():
                 rows.setdefault(key, []).append(value)

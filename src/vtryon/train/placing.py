@@ -40,7 +40,7 @@ from vtryon.warp.placing import (
 @dataclass(frozen=True)
 class PlacingTraining:
     """Everything that decides a run; ``data`` holds the rendered scenes, and what is read of them is kept in ``cache``
-    (default: ``folder``)."""
+    (default: ``folder``). ``without`` leaves every second scene out of training, the even (0) or the odd ones (1)."""
 
     data: Path
     folder: Path
@@ -52,6 +52,7 @@ class PlacingTraining:
     depth: int = 3
     dropout: float = 0.15
     disturbance: Disturbance = field(default_factory=Disturbance)
+    without: int | None = None
     keypoint_weight: float = 0.25
     smooth_weight: float = 0.02
 
@@ -90,6 +91,8 @@ def train_placing(
     """
     cache = config.cache or config.folder
     training, held_out = (load_pairs(config.data, cache, validation) for validation in (False, True))
+    if config.without is not None:
+        training = training.only(half_of(training.rows) != config.without)
     torch.manual_seed(config.loop.seed)
     net = PlacingNet(config.width, config.depth, config.dropout)
 
@@ -123,6 +126,11 @@ def train_placing(
     (config.folder / "report.json").write_text(json.dumps({"config": about, "measures": measures}, indent=1) + "\n")
     save_placing(config.folder / "placing.safetensors", net, {"training": about, "measures": measures})
     return measures
+
+
+def half_of(rows: Batch) -> Tensor:
+    """(B,) 0 or 1: which half of the scenes each picture belongs to."""
+    return rows["scene"] % 2
 
 
 @torch.inference_mode()

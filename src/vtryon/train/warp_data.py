@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from vtryon.train.loop import Batch
 from vtryon.train.pairs import MASK_STEP, Pairs
+from vtryon.train.placing import half_of
 from vtryon.train.placing_data import Disturbance, augment, silhouette
 from vtryon.types import Part
 from vtryon.warp.network import MatchingSize
@@ -28,13 +29,18 @@ _FLAT_SCALE, _FLAT_DOWN = 0.66, -0.15  # a garment laid flat: body sizes per dis
 
 @dataclass(frozen=True, eq=False)
 class WarpData:
-    """Where batches come from; ``placing`` lays the garment first, None lays it flat at a fixed place."""
+    """Where batches come from.
+
+    ``placing`` lays the garment first: one network, or two of which either lays the half of the scenes that it was
+    trained without (:func:`~vtryon.train.placing.half_of`), so that it errs as it does on people it has never seen.
+    With none it is laid flat at a fixed place.
+    """
 
     pairs: Pairs
     size: MatchingSize
-    placing: PlacingNet | None
+    placing: tuple[PlacingNet, ...]
     disturbance: Disturbance = field(default_factory=Disturbance)
-    start_noise: float = 0.03  # body sizes: placing errs less on scenes that it has seen
+    start_noise: float = 0.02  # body sizes
     label_noise: float = 0.02  # body sizes by which labels' edges err
 
     def training(self, rng: np.random.Generator, count: int) -> Batch:
@@ -75,7 +81,7 @@ class WarpData:
 
     def _start(self, batch: Batch, frame: BodyFrame) -> dict[Part, Tensor]:
         keypoints = batch.get("seen_keypoints", batch["keypoints"])
-        if self.placing is None:
+        if not self.placing:
             garment = GarmentFrame.of(keypoints)
             down = torch.tensor([0.0, _FLAT_DOWN])
             flat = {part: garment.inward(batch[f"{part.name.lower()}_lattice"]) for part in self.size.shapes}
@@ -83,7 +89,10 @@ class WarpData:
         rays = batch["rays"] if "rays" in batch else cast_rays(silhouette(batch), batch["points"], frame)
         x, _ = features(batch["points"], batch["visibility"], batch["yaw"], keypoints, batch["sleeved"], rays)
         with torch.no_grad():
-            return split(self.placing(x))
+            points = self.placing[0](x)
+            if len(self.placing) > 1:
+                points = torch.where(half_of(batch)[:, None, None] == 0, points, self.placing[1](x))
+            return split(points)
 
     def _jitter(self, count: int, generator: torch.Generator) -> Tensor:
         coarse = torch.randn(count, 2, 16, 12, generator=generator) * self.label_noise
