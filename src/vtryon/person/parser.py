@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ _LOST = 0.12
 
 
 _FORGET = 0.05
-"""Weight of a new frame in the average that decides between a dress and two pieces."""
+"""Weight of a new look in the average that decides between a dress and two pieces."""
 
 _PLAY = 0.1  # how far beyond ``DRESS`` that average must go to change the decision
 
@@ -37,7 +37,7 @@ _PLAY = 0.1  # how far beyond ``DRESS`` that average must go to change the decis
 @dataclass(frozen=True, eq=False)
 class LabelState:
     """What the labeller remembers of the crop before: ``grey`` (256, 192) uint8, ``share`` (11, 256, 192) float32
-    label probabilities as the network gave them, ``age`` frames since it ran, ``dress`` how much of the clothes is a
+    label probabilities as decided, ``age`` frames since the network ran, ``dress`` how much of the clothes is a
     dress on average over time, ``in_dress`` the standing decision."""
 
     grey: Array
@@ -84,22 +84,21 @@ class ParserLabeller:
     def __call__(self, rgb: Array, pose: Pose, matte: Array, state: Any) -> tuple[Array, Any]:
         """See :class:`vtryon.person.Labeller`; the state is a :class:`LabelState`."""
         grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+        before = state if isinstance(state, LabelState) else None
+        trust = np.zeros(CROP_SIZE, np.float32)
+        if before is not None:
+            carried, trust = carry(before.grey, grey, before.share)
+            lost = float(((1 - trust) * matte).sum()) > _LOST * float(matte.sum())
+            if before.age + 1 < self.every and not lost:
+                return as_bytes(carried), replace(before, grey=grey, share=carried, age=before.age + 1)
+        seen = self.label([(rgb, pose.points, pose.visibility, matte)])[0]
         down = torso_down(pose.points, pose.visibility)
-        if not isinstance(state, LabelState):
-            share = self.label([(rgb, pose.points, pose.visibility, matte)])[0]
-            dress = dress_share(share, down)
-            return decided(share, rgb, pose.points, down, dress > DRESS), LabelState(
-                grey, share, 0, dress, dress > DRESS
-            )
-        share, trust = carry(state.grey, grey, state.share)
-        age = state.age + 1
-        if age >= self.every or float(((1 - trust) * matte).sum()) > _LOST * float(matte.sum()):
-            fresh = self.label([(rgb, pose.points, pose.visibility, matte)])[0]
-            share = fresh + (self.steadiness * trust) * (share - fresh)
-            age = 0
-        dress = state.dress + _FORGET * (dress_share(share, down) - state.dress)
-        in_dress = dress > (DRESS - _PLAY if state.in_dress else DRESS + _PLAY)
-        return decided(share, rgb, pose.points, down, in_dress), LabelState(grey, share, age, dress, in_dress)
+        dress, in_dress = _wears_dress(dress_share(seen, down), before)
+        # decided before it is mixed with what was: colours flicker with the sensor's noise as the network does
+        share = decided(seen, rgb, pose.points, down, in_dress)
+        if before is not None:
+            share = share + (self.steadiness * trust) * (carried - share)
+        return as_bytes(share), LabelState(grey, share, 0, dress, in_dress)
 
     def label(self, crops: list[tuple[Array, Array, Array, Array]]) -> Array:
         """(N, 11, 256, 192) float32 label probabilities of single crops as the network gives them, nothing carried.
@@ -127,8 +126,16 @@ def torso_down(points: Array, visibility: Array) -> Array:
 
 
 def decided(share: Array, rgb: Array, points: Array, down: Array, in_dress: bool) -> Array:
-    """(11, 256, 192) uint8, probabilities times 255: what the network saw, with the decisions for the whole body."""
-    return as_bytes(cover_elbows(by_colour(settle(share, down, in_dress), rgb, down), points))
+    """(11, 256, 192) float32: the network's probabilities after what is decided for the whole body and by colour."""
+    return cover_elbows(by_colour(settle(share, down, in_dress), rgb, down), points)
+
+
+def _wears_dress(share: float, before: LabelState | None) -> tuple[float, bool]:
+    """How much of the clothes is a dress on average over time, and the decision, which is slow to change."""
+    if before is None:
+        return share, share > DRESS
+    mean = before.dress + _FORGET * (share - before.dress)
+    return mean, mean > (DRESS - _PLAY if before.in_dress else DRESS + _PLAY)
 
 
 def as_bytes(share: Array) -> Array:

@@ -9,10 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from vtryon.device import Compute
-from vtryon.person.colours import by_colour
-from vtryon.person.outfit import DRESS, dress_share, settle
-from vtryon.person.parser import network_input, torso_down
-from vtryon.person.sleeves import cover_elbows
+from vtryon.person.outfit import DRESS, dress_share
+from vtryon.person.parser import decided, network_input, torso_down
 from vtryon.sheet import with_labels
 from vtryon.train.augment import Crops
 from vtryon.types import WORN_TOP, Array, Label
@@ -49,8 +47,8 @@ def predict(net: nn.Module, crops: Sequence[Crops], compute: Compute, batch: int
             logits = net(part["image"].to(compute.device), part["pose"].to(compute.device))
         for crop, share in zip(crops[at:], logits.float().softmax(dim=1).cpu().numpy(), strict=False):
             down = torso_down(crop.points, crop.visibility)
-            settled = by_colour(settle(share, down, dress_share(share, down) > DRESS), crop.rgb, down)
-            out.append(cover_elbows(settled, crop.points))
+            in_dress = dress_share(share, down) > DRESS
+            out.append(decided(share, crop.rgb, crop.points, down, in_dress))
     return np.stack(out)
 
 
