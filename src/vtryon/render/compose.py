@@ -226,7 +226,7 @@ def _room(person: Person, where: Regions) -> Array:
     Clothes hang on bodies, and the corner of a hem that shows on the far side of a bare arm is a mistake, so the torso
     keeps to the body without its arms. Below the hips there is more room, for dresses.
     """
-    near, far = (max(2, round(share * where.size)) for share in (0.05, 0.25))
+    near, far = (max(2, round(share * where.size)) for share in (0.02, 0.25))
     skirt = smoothstep(1.0, 1.3, where.axis_y)
     rooms = []
     for outline in (person.matte * (1.0 - np.maximum(where.left_arm, where.right_arm)), person.matte):

@@ -24,8 +24,9 @@ class Regions:
     of an arm that lies before the torso's cloth, ``left_covered`` / ``right_covered`` a forearm in an old sleeve that
     does; ``arm_shape`` where arms are, covered or not,
     and ``arm_round`` how light their roundness makes them; ``neck`` where skin
-    appears if the old collar goes, ``throat`` its narrow middle; ``body`` the torso's own extent; ``axis_y`` how far
-    down the torso a pixel is, 0 at the shoulders, 1 at the hips; ``size`` from shoulders to hips in grid px.
+    appears if the old collar goes or the new top bares the chest, ``throat`` its narrow middle; ``body`` the torso's
+    own extent; ``axis_y`` how far down the torso a pixel is, 0 at the shoulders, 1 at the hips; ``size`` from shoulders
+    to hips in grid px.
     """
 
     worn: Array
@@ -77,7 +78,9 @@ def regions(person: Person) -> Regions:
         sure = _in_front(person, side, size, arms[-1], at_hand) * float(smoothstep(0.3, 0.6, np.asarray(sleeved)))
         sleeves.append(forearm * person.matte * sure)
         rounds.append(1.0 - 0.25 * np.clip(distance / radius, 0.0, 1.0) ** 3)
-    neck = (np.abs(axis_x) < 0.30) & (axis_y < 0.16) & (axis_y > -0.6)
+    # a sleeveless top bares the chest beside it; farther down, what a wide old top hid there is the scene
+    chest = smoothstep(0.38, 0.32, np.abs(axis_x)) * smoothstep(0.50, 0.40, axis_y)
+    neck = np.maximum((np.abs(axis_x) < 0.30) & (axis_y < 0.16), chest) * (axis_y > -0.6)
     throat = smoothstep(0.17, 0.13, np.abs(axis_x)) * smoothstep(0.10, 0.02, axis_y) * (axis_y > -0.6)
     return Regions(
         worn=worn,

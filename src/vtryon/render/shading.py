@@ -22,6 +22,7 @@ class ShadingState:
 
 
 _PACE = 0.05
+_WORN = 0.9  # a garment on a body is darker than laid out for its photograph (median over the rendered pairs)
 
 
 def shading(crop: Array, worn: Array, frame: Array, state: ShadingState | None) -> tuple[Array, Array, ShadingState]:
@@ -50,7 +51,7 @@ def shading(crop: Array, worn: Array, frame: Array, state: ShadingState | None) 
     factor = fill_in(factor[..., None].astype(np.float32), solid)[..., 0]
     reach = np.clip(cv2.GaussianBlur(solid, (0, 0), 3.0) * 2.5, 0.0, 1.0)
     factor = 1.0 + (factor - 1.0) * reach
-    exposure = float(np.clip(state.white / 0.82, 0.35, 1.0))
+    exposure = _WORN * float(np.clip(state.white / 0.82, 0.35, 1.0))
     return (factor * exposure).astype(np.float32), reach.astype(np.float32), state
 
 

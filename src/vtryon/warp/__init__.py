@@ -15,6 +15,7 @@ from vtryon.types import WARP_METHODS, Garment, Person
 from vtryon.warp.anchored import FitOptions, fit
 from vtryon.warp.lattice import Spline, Warp, garment_lattices
 from vtryon.warp.sampler import Layer, Texture, flatten, layers
+from vtryon.warp.seat import Seated
 
 
 class Fitter(Protocol):
@@ -47,7 +48,7 @@ def fitter(method: str = "auto", options: FitOptions = FitOptions()) -> Fitter:
         from vtryon.warp.network import load_matching
 
         return partial(correct, load_matching(weights.find("warp")), load_placing(path), options=options)
-    return partial(place, load_placing(path), options=options)
+    return Seated(partial(place, load_placing(path), options=options), options)
 
 
 __all__ = [

@@ -1,0 +1,101 @@
+"""Seating: sides and hem go to the outlines nearby, and only there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import scenes
+from vtryon.types import Array, Garment, Label, Part, Person
+from vtryon.warp import FitOptions, Spline, Warp, garment_lattices
+from vtryon.warp.seat import Seated
+
+TOP, HEM = 200.0, 340.0  # of the laid torso in the picture
+
+
+class Laid:
+    """A fit that lays every torso on one rectangle, ``half`` px to either side of the body's middle."""
+
+    def __init__(self, half: float, hem: float = HEM) -> None:
+        self.half, self.hem = half, hem
+
+    def __call__(self, person: Person, garment: Garment, *, state: object = None) -> tuple[Warp, object]:
+        splines = []
+        for part, lattice in garment_lattices(garment).items():
+            rows, columns, _ = lattice.shape
+            if part == Part.TORSO:
+                x, y = np.linspace(-self.half, self.half, columns) + 240, np.linspace(TOP, self.hem, rows)
+            else:
+                sign = 1 if part == Part.LEFT_SLEEVE else -1
+                x, y = 240 + sign * np.linspace(self.half + 36, self.half, columns), np.linspace(TOP, TOP + 60, rows)
+            grid = np.stack(np.meshgrid(x, y), -1)
+            splines.append(Spline(part, lattice, grid.astype(np.float32)))
+        return Warp(tuple(splines), 0.0), "inner"
+
+
+LEFT, RIGHT, END = 180, 300, 340  # of the old top in the picture
+
+
+def standing(left: int = LEFT) -> Person:
+    """Somebody whose old top is a plain rectangle above plain trousers."""
+    labels = np.zeros(scenes.SIZE, np.uint8)
+    labels[190:END, left:RIGHT] = Label.TOP
+    labels[END:600, 190:290] = Label.LOWER
+    return scenes.person(scenes.body(), labels)
+
+
+def torso(person: Person, fit: Laid, options: FitOptions = FitOptions()) -> Array:
+    warp, _ = Seated(fit, options)(person, scenes.garment())
+    return warp[Part.TORSO].points
+
+
+def test_sides_nearby_go_to_the_outline() -> None:
+    row = torso(standing(), Laid(54.0))[2]
+    assert row[0, 0] == pytest.approx(LEFT, abs=3)
+    assert row[-1, 0] == pytest.approx(RIGHT, abs=3)
+    assert row[2, 0] - row[1, 0] == pytest.approx(36.0, rel=0.05)  # a print in the middle keeps its size
+
+
+def test_an_outline_far_away_is_somebody_elses() -> None:
+    row = torso(standing(), Laid(30.0))[2]
+    assert row[-1, 0] - row[0, 0] == pytest.approx(60.0)
+
+
+def test_what_the_user_asks_for_is_left_alone() -> None:
+    laid = Laid(54.0)
+    own = laid(standing(), scenes.garment())[0][Part.TORSO].points
+    assert np.array_equal(torso(standing(), laid, FitOptions("slim", 1.2)), own)
+    longer = torso(standing(), laid, FitOptions("regular", 1.2))
+    assert np.array_equal(longer[..., 1], own[..., 1])
+    assert not np.array_equal(longer, own)
+
+
+def test_a_hem_nearby_meets_the_old_one_and_a_far_one_does_not() -> None:
+    near, far = (torso(standing(), Laid(60.0, END + off)) for off in (-9, -45))
+    assert near[-1, :, 1].mean() == pytest.approx(END, abs=3)
+    assert far[-1, :, 1].mean() == pytest.approx(END - 45, abs=1)
+    own = Laid(60.0, END - 9)(standing(), scenes.garment())[0][Part.TORSO].points
+    assert np.array_equal(near[:2, :, 1], own[:2, :, 1])  # nothing above the armpits moves
+
+
+def test_a_sleeve_follows_the_wide_one_that_it_replaces() -> None:
+    """Its outer edge goes out; the inner one and the shoulder's corner stay."""
+    person = standing(left=134)  # where the right sleeve is laid, the old one reaches a little farther out
+    own = Laid(66.0)(person, scenes.garment())[0][Part.RIGHT_SLEEVE].points
+    seated = Seated(Laid(66.0), FitOptions())(person, scenes.garment())[0][Part.RIGHT_SLEEVE].points
+    assert seated[-1, 0, 0] == pytest.approx(134, abs=3)
+    assert np.allclose(seated[-1, -1], own[-1, -1])
+
+
+def test_outlines_that_flicker_move_it_slowly() -> None:
+    seated = Seated(Laid(54.0), FitOptions())
+    garment = scenes.garment()
+    first, state = seated(standing(), garment)
+    cut = standing(left=LEFT + 12)  # a strip of the left side lost for one frame
+    lost, _ = seated(cut, garment, state=state)
+    anew, _ = seated(replace(cut, shot=1), garment, state=state)
+    edges = [w[Part.TORSO].points[2, 0, 0] for w in (first, lost, anew)]
+    assert 0.2 < edges[1] - edges[0] < 2.0
+    assert edges[2] - edges[0] > 6  # another shot starts afresh
