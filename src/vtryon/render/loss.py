@@ -86,7 +86,7 @@ def cached_vgg() -> nn.Sequential | None:
 
     Nothing is downloaded.
     """
-    from torchvision.models import VGG19_Weights, vgg19
+    from torchvision.models import VGG19_Weights, vgg19  # type: ignore[import-untyped]
 
     weights = VGG19_Weights.IMAGENET1K_V1
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name

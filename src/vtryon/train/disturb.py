@@ -68,6 +68,12 @@ def noisy(picture: Array, rng: np.random.Generator) -> Array:
     return out
 
 
+def patches(size: tuple[int, ...], rng: np.random.Generator) -> Array:
+    """(H, W) float32 in [0, 1]: random soft patches, on the whole as much of the one as of the other."""
+    coarse = rng.normal(0.5, 0.8, (8, 6)).astype(np.float32)
+    return np.asarray(np.clip(cv2.resize(coarse, size[1::-1], interpolation=cv2.INTER_CUBIC), 0, 1), np.float32)
+
+
 def outline(mask: Array, rng: np.random.Generator) -> Array:
     """A mask (H, W) float32 a little larger or smaller."""
     k = int(rng.integers(0, 4))

@@ -47,7 +47,7 @@ class TryOnTraining:
     ``cache`` holds the prepared pictures, made from ``data`` where they are missing; ``folder`` gets state, log,
     report, sample sheet and the weights. Every ``clip_every``-th step sees clips of two frames instead of single ones,
     half as many. ``flow_weight`` of eq. (8), 0 leaves it out; ``remembered`` share of single frames that are given a
-    frame before, made from their truth; ``perceptual`` weight of L_VGG, where its weights are on the machine.
+    frame before, made up; ``perceptual`` weight of L_VGG, where its weights are on the machine.
     """
 
     cache: Path
@@ -60,7 +60,7 @@ class TryOnTraining:
     placed: float = 0.75
     strides: tuple[int, ...] = (1, 2, 4)
     clip_every: int = 3
-    remembered: float = 0.4
+    remembered: float = 0.3
     flow_weight: float = 0.05
     perceptual: float = 0.1
     small_crop: tuple[int, int] = (128, 96)  # height and width of the crops of the first steps: a quarter of the cost
@@ -177,20 +177,24 @@ def tensors(example: Example) -> dict[str, Array]:
 
 
 def frame_batch(examples: Sequence[Example], remembered: float, rng: np.random.Generator) -> Batch:
-    """A batch of single frames; a share ``remembered`` has a frame before, in ``state`` and ``valid``, that was right
-    but for a small shift and noise, and of which pieces are missing."""
+    """A batch of single frames; a share ``remembered`` has a frame before, in ``state`` and ``valid``.
+
+    It was partly right and partly the garment simply laid over the source, a little shifted, and pieces of it are
+    missing: a memory that is always right would be trusted, and then no mistake would ever be mended.
+    """
     rows = []
     for example in examples:
         row = tensors(example)
         h, w = example.mask.shape
         state, valid = np.zeros((STATE_CHANNELS, h, w), np.float32), np.zeros((1, h, w), np.float32)
         if rng.random() < remembered:
-            planes = np.concatenate([row["picture"], row["mask"]]).transpose(1, 2, 0)
-            planes = disturb.moved(np.ascontiguousarray(planes), disturb.field((h, w), 0.5, rng))
-            state = planes.transpose(2, 0, 1) + np.float32(rng.normal(0, 0.02))
-            coarse = rng.random((8, 6)).astype(np.float32) * 2.0
-            valid = np.clip(cv2.resize(coarse, (w, h), interpolation=cv2.INTER_CUBIC), 0, 1)[None]
-        rows.append(row | {"state": np.clip(state, 0, 1), "valid": valid.astype(np.float32)})
+            right, cover = np.concatenate([row["picture"], row["mask"]]), example.view.cover
+            naive = np.concatenate([row["source"] + cover * (row["garment"] - row["source"]), cover[None]])
+            planes = right + disturb.patches((h, w), rng) * (naive - right) + np.float32(rng.normal(0, 0.02))
+            planes = np.ascontiguousarray(planes.transpose(1, 2, 0))
+            state = disturb.moved(planes, disturb.field((h, w), 0.5, rng)).transpose(2, 0, 1).clip(0, 1)
+            valid = disturb.patches((h, w), rng)[None]
+        rows.append(row | {"state": state, "valid": valid})
     return _stacked(rows)
 
 
