@@ -114,9 +114,8 @@ def _panels(one: TryOnFrame, options: WarpOptions) -> list[Array]:
 
 
 def _with_lattices(picture: Array, lattices: Iterable[Array]) -> Array:
-    """A copy with the rows and columns of lattices (rows, columns, 2), px, and their points."""
-    lines = [line for lattice in lattices for line in (*lattice, *lattice.transpose(1, 0, 2))]
-    return with_points(with_lines(picture, lines, GRID_COLOUR), np.concatenate(lines), GRID_COLOUR)
+    """A copy with the rows and columns of lattices (rows, columns, 2), px: their control points are where they cross."""
+    return with_lines(picture, [line for at in lattices for line in (*at, *at.transpose(1, 0, 2))], GRID_COLOUR)
 
 
 def _garment_picture(garment: Garment, options: WarpOptions) -> Array:
