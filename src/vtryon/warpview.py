@@ -114,7 +114,7 @@ def _panels(one: TryOnFrame, options: WarpOptions) -> list[Array]:
 
 
 def _with_lattices(picture: Array, lattices: Iterable[Array]) -> Array:
-    """A copy with the rows and columns of lattices (rows, columns, 2), px: their control points are where they cross."""
+    """A copy with rows and columns of lattices (rows, columns, 2), px: the control points are where they cross."""
     return with_lines(picture, [line for at in lattices for line in (*at, *at.transpose(1, 0, 2))], GRID_COLOUR)
 
 
