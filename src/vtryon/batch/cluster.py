@@ -17,7 +17,6 @@ from typing import Any
 
 from vtryon import reuse
 from vtryon.batch import places
-from vtryon.batch.plan import failed
 from vtryon.batch.process import single_thread, throttled
 from vtryon.batch.rows import News, Outcome, Row, Status, Task, Tell
 from vtryon.batch.staging import staging
@@ -165,7 +164,7 @@ def _analysis(task: Task) -> tuple[str, bytes] | Outcome:
             person = places.fetched(row.person, cache, own)
             return reuse.packed_people(cache, replace(row.options, person=person), silent)
     except VtryonError as problem:
-        return failed(problem)
+        return Outcome.failed(problem)
 
 
 def _row(task: Task, analysis: tuple[str, bytes] | Outcome | None, board: Any) -> Outcome:

@@ -66,7 +66,7 @@ def make_plan(rows: Sequence[Row], estimator: Estimator, progress: Report = sile
             fingerprint = _digest(made_by, person, garments, row)
             outcome, replace = _settle(row, fingerprint)
         except VtryonError as problem:
-            settled[index] = failed(problem)
+            settled[index] = Outcome.failed(problem)
             continue
         if outcome is not None:
             settled[index] = outcome
@@ -77,11 +77,6 @@ def make_plan(rows: Sequence[Row], estimator: Estimator, progress: Report = sile
         tasks.append(Task(index, row, fingerprint, key, replace, weight))
     known = all(task.weight for task in tasks)
     return Plan(tuple(rows), tuple(tasks), settled, sum(task.weight for task in tasks) if known else None)
-
-
-def failed(problem: VtryonError) -> Outcome:
-    """The outcome of a row that ends with an error of ours: its one line and its code."""
-    return Outcome(Status.FAILED, error=" ".join(str(problem).split()), code=problem.exit_code)
 
 
 def _identity(place: str, known: dict[str, str | VtryonError]) -> str:

@@ -52,8 +52,8 @@ class _Pool:
             for worker in self.workers:
                 worker.measure()
                 self._peak = max(self._peak, worker.peak)
-        for worker in self.workers:
-            worker.dismiss()
+        if not self._failed or not self._fail_fast:
+            Worker.dismiss_all(self.workers)
 
     def _finished(self) -> bool:
         if self._fail_fast and self._failed:

@@ -54,11 +54,12 @@ def throttled(tell: Callable[[Progress], None], interval: float = _INTERVAL) -> 
     return report
 
 
-def serve(connection: Connection, cache: Cache) -> None:
-    """The body of the process: take tasks until None comes."""
+def serve(connection: Connection, cache: Cache, level: int) -> None:
+    """The body of the process: take tasks until None comes; messages from ``level`` on go to standard error."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the parent decides
     signal.signal(signal.SIGTERM, _leave)
-    logging.getLogger("vtryon").setLevel(logging.ERROR)
+    logging.basicConfig(format="vtryon: %(message)s")
+    logging.getLogger("vtryon").setLevel(level)
     threading.Thread(target=_follow_parent, daemon=True).start()
     single_thread()
     report = throttled(lambda at: connection.send(Report(at, _gpu_memory())))
@@ -108,7 +109,8 @@ class Worker:
     def __init__(self, cache: Cache) -> None:
         context = multiprocessing.get_context("spawn")  # a fork would copy the threads' locks, not the threads
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs, cache), daemon=True)
+        level = logging.getLogger("vtryon").getEffectiveLevel()
+        self.process = context.Process(target=serve, args=(theirs, cache, level), daemon=True)
         self.process.start()
         theirs.close()
         self.task: Task | None = None
@@ -155,16 +157,21 @@ class Worker:
         hint = ", perhaps because memory ran out; a smaller --jobs may help" if -code == signal.SIGKILL else ""
         return f"the worker process was killed by {name}{hint}", -code == signal.SIGKILL
 
-    def dismiss(self) -> None:
-        """Let an idle worker go."""
-        with suppress(OSError):
-            self.connection.send(None)
+    @staticmethod
+    def dismiss_all(workers: list[Worker]) -> None:
+        """Let idle workers go."""
+        for worker in workers:
+            with suppress(OSError):
+                worker.connection.send(None)
+        for worker in workers:
+            worker.process.join(_PATIENCE)
 
     @staticmethod
     def stop_all(workers: list[Worker]) -> None:
-        """End them, whatever they do; they remove what they had begun."""
+        """End those that still run, whatever they do; they remove what they had begun."""
         for worker in workers:
-            worker.process.terminate()
+            if worker.process.is_alive():
+                worker.process.terminate()
         until = time.monotonic() + _PATIENCE
         for worker in workers:
             worker.process.join(max(0.1, until - time.monotonic()))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from vtryon.errors import VtryonError
 from vtryon.job import RunOptions
 from vtryon.progress import Progress
 
@@ -56,6 +57,11 @@ class Outcome:
     code: int = 0
     warnings: tuple[str, ...] = ()
     crowded: bool = False
+
+    @classmethod
+    def failed(cls, problem: VtryonError) -> Outcome:
+        """That of a row which ends with an error of ours: its line and its code."""
+        return cls(Status.FAILED, error=" ".join(str(problem).split()), code=problem.exit_code)
 
 
 @dataclass(frozen=True)

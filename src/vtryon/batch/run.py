@@ -8,9 +8,11 @@ from pathlib import Path
 
 from vtryon.batch import places
 from vtryon.batch.plan import Plan
-from vtryon.batch.rows import News, Outcome, Status, Tell
+from vtryon.batch.record import Standing, standing
+from vtryon.batch.rows import News, Outcome, Status, Task, Tell
 from vtryon.batch.staging import sweep
 from vtryon.cache import STAGING, Cache
+from vtryon.errors import VtryonError
 
 STOPPED = Outcome(Status.STOPPED, error="not done, the batch was stopped before")
 
@@ -44,11 +46,19 @@ def run_batch(plan: Plan, options: BatchOptions, *, note: Note, tell: Tell = lam
         UnavailableError: Ray is not installed, or there is no cluster at the address.
     """
     outcomes: dict[int, Outcome] = {}
+    begun: set[int] = set()
 
     def end(index: int, outcome: Outcome) -> None:
         outcomes[index] = outcome
         note(index, outcome)
         tell(News(index, outcome=outcome))
+
+    def hear(news: News) -> None:
+        if news.outcome is not None:
+            end(news.index, news.outcome)
+        else:
+            begun.add(news.index)
+            tell(news)
 
     for index, outcome in sorted(plan.settled.items()):
         end(index, outcome)
@@ -57,13 +67,24 @@ def run_batch(plan: Plan, options: BatchOptions, *, note: Note, tell: Tell = lam
     try:
         if plan.tasks and not (failed and options.fail_fast):
             _sweep(folders)
-            _work(plan, options, lambda news: end(news.index, news.outcome) if news.outcome else tell(news))
+            _work(plan, options, hear)
     finally:
         _sweep(folders)
         for task in plan.tasks:
             if task.index not in outcomes:
-                end(task.index, STOPPED)
+                end(task.index, _finished(task) if task.index in begun else STOPPED)
     return [outcomes[index] for index in range(len(plan.rows))]
+
+
+def _finished(task: Task) -> Outcome:
+    """The outcome of a row that was being worked on at the end: it may have been finished and not told so."""
+    try:
+        found, record = standing(task.row.output, task.fingerprint)
+    except VtryonError:
+        return STOPPED
+    if found is not Standing.FINISHED or record is None:
+        return STOPPED
+    return Outcome(Status.DONE, frames=record.frames, seconds=record.seconds)
 
 
 def _work(plan: Plan, options: BatchOptions, tell: Tell) -> None:

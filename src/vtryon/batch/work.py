@@ -10,7 +10,6 @@ from pathlib import Path
 
 from vtryon import job
 from vtryon.batch import places
-from vtryon.batch.plan import failed
 from vtryon.batch.record import SUFFIX, Record, Standing, standing
 from vtryon.batch.rows import Outcome, Status, Task
 from vtryon.batch.staging import staging
@@ -34,7 +33,7 @@ def work(task: Task, cache: Cache, progress: Report) -> Outcome:
             raise CannotCreateError(f"{task.row.output} was made by somebody else meanwhile; -y overwrites it")
         result = _make(task, cache, progress)
     except VtryonError as problem:
-        return failed(problem)
+        return Outcome.failed(problem)
     except Exception as problem:
         return Outcome(
             Status.FAILED,

@@ -67,7 +67,7 @@ def batch(
         typer.Option(
             parser=_parse_jobs,
             metavar="N|auto",
-            help="Rows at a time.  \\[default: auto, by cores and memory]",
+            help="Rows at a time; with --ray: rows that share a GPU.  \\[default: auto, by cores and memory]",
             show_default=False,
             rich_help_panel=WORK,
         ),
