@@ -12,8 +12,8 @@ import parsing
 import scenes
 from scenes import BLUE, GREEN, RED, WHITE
 from vtryon.render.compose import Composer
-from vtryon.types import Array, Garment, GarmentKind, Label, Person
-from vtryon.warp import Texture, flatten
+from vtryon.types import Array, Garment, GarmentKind, Label, Part, Person
+from vtryon.warp import Texture, Warp, flatten
 from vtryon.warp.anchored import FitState, fit
 
 WINDOW = (0.0, 0.0, 480.0, 640.0)
@@ -109,6 +109,32 @@ def test_bare_arms_appear_where_long_sleeves_were() -> None:
         patch = out[y - 4 : y + 5, x - 3 : x + 4].reshape(-1, 3).mean(0)
         assert np.abs(patch - RED).max() > 80, "no red is left"
         assert np.abs(patch - parsing.SKIN).max() < 60, "it looks like skin"
+
+
+def test_no_skin_shows_beside_a_sleeve_before_its_cuff() -> None:
+    """A wide long sleeve is replaced by a thin one that lies a little beside the arm that is guessed in it."""
+    points = scenes.body()
+    rgb, _, labels = scenes.scene(points)
+    sleeve = np.zeros(scenes.SIZE, np.uint8)
+    for chain in ((11, 13, 15), (12, 14, 16)):
+        cv2.polylines(sleeve, [points[list(chain)].astype(np.int32)], False, (1,), 60)
+    wide = (sleeve > 0) & ((labels == Label.LEFT_ARM) | (labels == Label.RIGHT_ARM) | (labels == Label.BACKGROUND))
+    labels[wide], rgb[wide] = Label.TOP, RED
+    person = scenes.person(points, labels)
+    garment = scenes.garment(BLUE, kind=GarmentKind.LONG_SLEEVE)
+    warp, _ = fit(person, garment)
+    thin = []
+    for spline in warp.splines:
+        middle = spline.points[:, 1:2]
+        beside = np.array([{Part.LEFT_SLEEVE: 18, Part.RIGHT_SLEEVE: -18}.get(spline.part, 0), 0])
+        narrow = spline.points if spline.part == Part.TORSO else middle + beside + 0.4 * (spline.points - middle)
+        thin.append(replace(spline, points=narrow.astype(np.float32)))
+    out, _ = Composer()(scenes.with_noise(rgb, 0), person, Warp(tuple(thin), 0.0), Texture.of(garment), None, None)
+    for elbow, wrist in ((13, 15), (14, 16)):
+        x, y = (points[elbow] + 0.4 * (points[wrist] - points[elbow])).astype(int)
+        across = out[y, x - 9 : x + 10].astype(int)
+        assert not (np.abs(across - parsing.SKIN).max(-1) < 50).any()
+        assert (across[:, 2] > across[:, 0] + 40).all(), "it looks like the sleeve"
 
 
 def test_trousers_and_wall_appear_below_a_shorter_top() -> None:

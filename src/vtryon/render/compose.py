@@ -102,6 +102,7 @@ class Composer:
             snap *= room
             covered = np.maximum(covered, snap.max(-1) * planes[..., 0])
             fill, gone = reveal(picture, person, where, planes[..., 0], covered, planes[..., 4])
+            fill = _sleeves_continued(fill, small, where, planes[..., 4])
             window = _edited(rgb, person.crop, warp, np.maximum(gone, covered))
             if window is None:
                 return rgb.copy(), RenderState(person.shot, person.crop, picture, planes, light_state)
@@ -262,6 +263,29 @@ def _snapped(parts: list[Layer], worn: Array, where: Regions) -> Array:
         bare = np.maximum(bare, where.arm_shape)
     owner = distance >= distance.max(-1, keepdims=True) - 1e-6
     return np.asarray(np.maximum(near * owner * (1.0 - bare)[..., None], alphas), np.float32)
+
+
+def _sleeves_continued(fill: Array, parts: list[Layer], where: Regions, light: Array) -> Array:
+    """``fill`` with the new sleeve's cloth wherever one covers the arm: beside a sleeve narrower than the old one, no
+    skin shows before its cuff."""
+    margin = max(2, round(0.12 * where.size))
+    for layer in parts:
+        if layer.part == Part.TORSO:
+            continue
+        side = 0 if layer.part == Part.LEFT_SLEEVE else 1
+        alpha = layer.alpha.cpu().numpy()
+        arm, along = where.arms[side], where.along[side]
+        about = cv2.dilate(arm, np.ones((2 * margin + 1, 2 * margin + 1), np.uint8))  # where it may lie beside the arm
+        step = np.minimum(along * 16, 16).astype(int).ravel()
+        width, cloth = (np.bincount(step, mask.ravel(), minlength=17)[:16] for mask in (arm, alpha * about))
+        reached = np.flatnonzero(cloth > 0.25 * np.maximum(width, 1.0))
+        if reached.size == 0:
+            continue
+        end = (reached[-1] + 1) / 16
+        weight = arm * smoothstep(end, end - 0.06, along)
+        colour = fill_in(layer.rgb.cpu().numpy().transpose(1, 2, 0), smoothstep(0.5, 0.9, alpha)) * light[..., None]
+        fill = fill + weight[..., None] * (np.minimum(colour, 1.0) - fill)
+    return np.asarray(fill, np.float32)
 
 
 def _edited(rgb: Array, crop: Crop, warp: Warp, touched: Array) -> Window | None:

@@ -22,11 +22,11 @@ class Regions:
 
     ``worn`` the old top; ``front`` hair, face and things carried, before any cloth; ``left_arm`` / ``right_arm`` skin
     of an arm that lies before the torso's cloth, ``left_covered`` / ``right_covered`` a forearm in an old sleeve that
-    does; ``arm_shape`` where arms are, covered or not,
-    and ``arm_round`` how light their roundness makes them; ``neck`` where skin
-    appears if the old collar goes or the new top bares the chest, ``throat`` its narrow middle; ``body`` the torso's
-    own extent; ``axis_y`` how far down the torso a pixel is, 0 at the shoulders, 1 at the hips; ``size`` from shoulders
-    to hips in grid px.
+    does; ``arms`` (2, 256, 192) where the left and the right arm are, covered or not, ``along`` (2, 256, 192) how far
+    down its arm a pixel is (0 shoulder, 0.5 elbow, 1 wrist), and ``arm_round`` how light their roundness makes them;
+    ``neck`` where skin appears if the old collar goes or the new top bares the chest, ``throat`` its narrow middle;
+    ``body`` the torso's own extent; ``axis_y`` how far down the torso a pixel is, 0 at the shoulders, 1 at the hips;
+    ``size`` from shoulders to hips in grid px.
     """
 
     worn: Array
@@ -35,13 +35,19 @@ class Regions:
     right_arm: Array
     left_covered: Array
     right_covered: Array
-    arm_shape: Array
+    arms: Array
+    along: Array
     arm_round: Array
     neck: Array
     throat: Array
     body: Array
     axis_y: Array
     size: float
+
+    @property
+    def arm_shape(self) -> Array:
+        """Where arms are, of either side."""
+        return np.asarray(self.arms.max(0))
 
 
 def regions(person: Person) -> Regions:
@@ -58,7 +64,7 @@ def regions(person: Person) -> Regions:
     face = decided(person.probability(Label.FACE)) * chin
     front = np.maximum.reduce([face, *(decided(person.probability(label)) for label in (Label.HAIR, Label.CARRIED))])
     worn = _closed(decided(person.probability(*WORN_TOP)))
-    arms, shapes, rounds, sleeves = [], [], [], []
+    arms, shapes, alongs, rounds, sleeves = [], [], [], [], []
     for side, label in ((0, Label.LEFT_ARM), (1, Label.RIGHT_ARM)):
         joints = points[[_SHOULDER[side], _ELBOW[side], _WRIST[side]]]
         along, distance, hand = _limb(joints, x, y)
@@ -70,6 +76,7 @@ def regions(person: Person) -> Regions:
         shown = np.maximum(smoothstep(0.22, 0.34, along), at_hand)
         arms.append(decided(np.maximum(person.probability(label), skin)) * shown)
         radius = size * np.interp(along, [0.0, 0.5, 1.0], [0.125, 0.095, 0.07]).astype(np.float32)
+        alongs.append(along)
         shapes.append(np.clip((radius - distance) / 2.0 + 0.5, 0.0, 1.0))
         # an old sleeve before the torso: an arm is in it, and it stays before the torso when the sleeve goes
         forearm = shapes[-1] * smoothstep(0.4, 0.55, along) * smoothstep(1.12, 1.0, along)
@@ -89,7 +96,8 @@ def regions(person: Person) -> Regions:
         right_arm=arms[1].astype(np.float32),
         left_covered=sleeves[0].astype(np.float32),
         right_covered=sleeves[1].astype(np.float32),
-        arm_shape=np.maximum(shapes[0], shapes[1]).astype(np.float32),
+        arms=np.stack(shapes).astype(np.float32),
+        along=np.stack(alongs),
         arm_round=np.maximum(rounds[0], rounds[1]).astype(np.float32),
         neck=neck.astype(np.float32),
         throat=throat.astype(np.float32),
