@@ -24,6 +24,9 @@ _SECOND = 0.35
 _LEAST_GAP = 0.0008
 """Share of the picture from which a hole in the garment may be a gap between sleeve and body."""
 
+_LEAST_WALL = 0.003
+"""Share of the picture from which what looks like background in the neckline is the wall there, and not a print."""
+
 _RIM = 0.03
 """How thick a hanger or a strap is at most that parts the background in the neckline from that outside."""
 
@@ -142,9 +145,10 @@ def _gaps(flat: Array, mask: Array, core: Array, outside: Array, sight: Sight) -
     rim = ~_erode(mask, round(_RIM * max(mask.shape)))
     for number in range(1, count):
         piece = label == number
-        if stats[number, cv2.CC_STAT_AREA] < _LEAST_GAP * mask.size:
+        beside = seams[piece].mean() > 0.5
+        if stats[number, cv2.CC_STAT_AREA] < (_LEAST_GAP if beside else _LEAST_WALL) * mask.size:
             continue
-        if not seams[piece].mean() > 0.5 and not (piece & rim).any():
+        if not beside and not (piece & rim).any():
             continue  # a print, not the wall under a hanger
         rest = (mask & ~piece).astype(np.uint8)
         pieces = cv2.connectedComponentsWithStats(rest, connectivity=4)[2][1:, cv2.CC_STAT_AREA]

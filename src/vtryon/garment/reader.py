@@ -98,13 +98,17 @@ class GarmentReader:
         seen = self.look(rgb)
         cloth = 1 - seen.labels[SEGMENTS.index("background")]
         sleeves = seen.labels[SEGMENTS.index("left sleeve")] + seen.labels[SEGMENTS.index("right sleeve")]
-        seams = cv2.dilate((sleeves > 0.5 * cloth).astype(np.float32), _NEAR_SLEEVE) * (cloth > 0.5)
-        neck = np.zeros(rgb.shape[:2], np.float32)
+        seams = seen.enlarge(cv2.dilate((sleeves > 0.5 * cloth).astype(np.float32), _NEAR_SLEEVE), rgb.shape)
         left, right = seen.points["shoulder_l"], seen.points["shoulder_r"]
         width, (x, y) = float(np.linalg.norm(left - right)), (left + right) / 2
+        neck = np.zeros(rgb.shape[:2], np.float32)
         side = max(0, int(x - _NECK * width))
         neck[: max(0, int(y + _NECK * width)), side : max(0, int(x + _NECK * width))] = 1
-        return Sight(seen.enlarge(cloth, rgb.shape), seen.enlarge(seams, rgb.shape), neck)
+        left, right = seen.points["armpit_l"], seen.points["armpit_r"]
+        chest = slice(max(0, int(0.9 * right[0] + 0.1 * left[0])), max(0, int(0.9 * left[0] + 0.1 * right[0])))
+        seams[: max(0, int(min(left[1], right[1]) - 0.2 * width))] = 0  # no gap above the armpits, none on the chest
+        seams[:, chest] = 0
+        return Sight(seen.enlarge(cloth, rgb.shape), seams, neck)
 
 
 def _letterbox(shape: tuple[int, ...], mask: Array | None) -> Array:
