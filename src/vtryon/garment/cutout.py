@@ -60,7 +60,7 @@ def cut_out(rgb: Array, sight: Sight) -> Array:
     """Alpha (H, W) float32 of the garment in a photograph (H, W, 3) uint8; all 0 where nothing stands out."""
     height, width = rgb.shape[:2]
     small = _reduced(rgb)
-    raw, alike = segment(small, sight.resized(small.shape[1::-1]))
+    raw, alike = segment(small, sight.resized((small.shape[1], small.shape[0])))
     mask = clean_mask(raw, small)
     if not mask.any():
         return np.zeros((height, width), np.float32)
