@@ -104,6 +104,21 @@ def test_the_next_garment_needs_no_new_analysis(
 
 
 @pytest.mark.slow
+def test_a_batch_of_two_garments(examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VTRYON_CACHE", str(tmp_path / "cache"))
+    words = f"batch --persons {examples}/person.mp4 --garments {examples}/tshirt_green.jpg "
+    words += (
+        f"--garments {examples}/tshirt_red.jpg --out-dir {tmp_path}/out --start {START} --end 0.67 --preset ultrafast"
+    )
+    result = CliRunner().invoke(app, shlex.split(words))
+    assert result.exit_code == 0, result.output
+    red, green = (box(pictures(tmp_path / f"out/person_tshirt_{name}.mp4")[2], BELLY) for name in ("red", "green"))
+    assert red[..., 0].mean() > red[..., 1].mean() + 60
+    assert green[..., 1].mean() > green[..., 0].mean()
+    assert [len(list((tmp_path / "cache" / kind).glob("*/*"))) for kind in ("people", "garments")] == [1, 2]
+
+
+@pytest.mark.slow
 def test_warp_shows_the_cloth_alone(examples: Path, tmp_path: Path) -> None:
     from PIL import Image
 

@@ -13,11 +13,11 @@ from vtryon.cache import Cache
 from vtryon.errors import VtryonError
 from vtryon.outputs import beside
 
-ANALYSIS = 0.11
-"""Seconds to analyse a frame, whatever its size (docs/BATCH.md)."""
+ANALYSIS = (0.068, 0.017)
+"""Seconds to analyse a frame, and those for each million of its pixels (docs/BATCH.md)."""
 
-DRESSING = (0.09, 0.28)
-"""Seconds to dress and encode a frame, and those for each million of its pixels (docs/BATCH.md)."""
+DRESSING = (0.047, 0.30)
+"""The same for dressing and encoding it."""
 
 _FILE = "pace.json"
 
@@ -60,8 +60,8 @@ class Estimator:
     def seconds(self, row: Row, *, shared: bool) -> float:
         """What a row will take; 0 where its video does not tell. ``shared``: another row makes the analysis."""
         frames, megapixels = self._size(row)
-        fixed, by_size = DRESSING
-        return frames * self.factor * (fixed + by_size * megapixels + (0 if shared else ANALYSIS))
+        steps = (DRESSING,) if shared else (ANALYSIS, DRESSING)
+        return frames * self.factor * sum(fixed + by_size * megapixels for fixed, by_size in steps)
 
     def _size(self, row: Row) -> tuple[float, float]:
         """Frames of the part asked for, millions of pixels each; zeros where unknown."""
