@@ -458,6 +458,19 @@ def test_addresses_that_lead_nowhere() -> None:
     ]
 
 
+def test_errors_and_warnings_name_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    import fsspec
+
+    fsspec.filesystem("memory").pipe_file("/bad/p/a.mp4", b"no video")
+    fsspec.filesystem("memory").pipe_file("/bad/p/b.mp4", Path("p/b.mp4").read_bytes())
+    monkeypatch.setattr("vtryon.garment.load_garment", lambda path: fakes.garment(f"creases in {path}"))
+    words = ("--persons", "memory://bad/p/*", "--garments", "g/x.jpg", "--out-dir", "out")
+    assert batch(*words).exit_code == 3
+    bad, good = report()
+    assert bad["error"].startswith("memory:///bad/p/a.mp4: not a video")
+    assert good["warnings"] == ["creases in g/x.jpg"]
+
+
 def test_names_of_places() -> None:
     assert places.is_remote("s3://b/x.mp4")
     assert not places.is_remote("C:\\x.mp4")

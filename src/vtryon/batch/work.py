@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -48,13 +48,22 @@ def _make(task: Task, cache: Cache, progress: Report) -> RunResult:
     row = task.row
     remote = places.is_remote(row.output)
     home = cache.folder / STAGING if remote else Path(row.output).resolve().parent
-    with staging(home) as own, _named(own / places.name_of(row.output), row.output):
+    names: dict[str, str] = {}
+    with staging(home) as own, _named(names):
+
+        def fetched(place: str) -> Path:
+            file = places.fetched(place, cache, own)
+            names[str(file)] = place
+            return file
+
+        made = own / places.name_of(row.output)
+        names[str(made)] = row.output
         options = replace(
             row.options,
-            person=places.fetched(row.person, cache, own),
-            garment=places.fetched(row.garment, cache, own),
-            back=None if row.back is None else places.fetched(row.back, cache, own),
-            output=own / places.name_of(row.output),
+            person=fetched(row.person),
+            garment=fetched(row.garment),
+            back=None if row.back is None else fetched(row.back),
+            output=made,
             if_exists=IfExists.REPLACE,
             encode=None if row.options.encode is None else replace(row.options.encode, threads=1),
             cache=cache,
@@ -63,22 +72,28 @@ def _make(task: Task, cache: Cache, progress: Report) -> RunResult:
             result = job.run(options, progress=progress)
         else:
             result = job.preview(options, row.preview, progress=progress)
-        record = own / (options.output.name + SUFFIX)
+        record = own / (made.name + SUFFIX)
         _write(record, Record.of(result, task.fingerprint).text())
         if remote:
-            places.send([(record, row.output + SUFFIX), (options.output, row.output)])
+            places.send([(record, row.output + SUFFIX), (made, row.output)])
         else:
-            _publish([record, options.output], home)
-    return result
+            _publish([record, made], home)
+    return replace(result, warnings=tuple(_renamed(line, names) for line in result.warnings))
 
 
 @contextmanager
-def _named(made: Path, output: str) -> Iterator[None]:
-    """Errors about the file that is being made speak of the output that it will be."""
+def _named(names: Mapping[str, str]) -> Iterator[None]:
+    """Errors about the files that are worked with speak of the places that the user has named."""
     try:
         yield
     except VtryonError as problem:
-        raise type(problem)(str(problem).replace(str(made), output)) from problem
+        raise type(problem)(_renamed(str(problem), names)) from problem
+
+
+def _renamed(line: str, names: Mapping[str, str]) -> str:
+    for file, place in names.items():
+        line = line.replace(file, place)
+    return line
 
 
 def _write(path: Path, text: str) -> None:
