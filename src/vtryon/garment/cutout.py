@@ -97,7 +97,8 @@ def segment(rgb: Array, sight: Sight | None = None) -> tuple[Array, bool]:
 
     ``sight`` fixes what is garment and what is not, away from its outline, its seams and its neck; colours decide
     there. Where they would undo much of the garment and it has the background's colour in its midst (white stripes on
-    white), they are not trusted: ``sight`` has the last word, and the second result is True.
+    white), they are not trusted, and ``sight`` has the last word. The second result says whether some of the garment
+    looks much like the background (dark stripes on black).
     """
     residual = background_residual(rgb)
     # chroma counts twice: shadows and folds change lightness, seldom hue
@@ -115,9 +116,9 @@ def segment(rgb: Array, sight: Sight | None = None) -> tuple[Array, bool]:
     start[core], start[outside] = cv2.GC_FGD, cv2.GC_BGD
     mask = _grab_cut(flat, start, 3)
     lost = float((~mask & (share > 0.85)).sum() / seen.sum())
-    alike = np.linalg.norm(flat - 128.0, axis=2)[core] < 10
-    if lost < _LOST or alike.mean() < 0.1:
-        return mask & ~_gaps(flat, mask, core, outside, sight), False
+    away = np.linalg.norm(flat - 128.0, axis=2)[core]
+    if lost < _LOST or (away < 10).mean() < 0.1:
+        return mask & ~_gaps(flat, mask, core, outside, sight), bool((away < 25).mean() > 0.05)
     # the ends of the stripes that can be seen say where the others end
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin - 1, 2 * margin - 1))
     whole = cv2.morphologyEx((mask & (share > 0.15)).astype(np.uint8), cv2.MORPH_CLOSE, disc)
