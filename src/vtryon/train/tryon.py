@@ -30,7 +30,7 @@ from vtryon.train.scene_store import prepare_scenes
 from vtryon.train.tryon_data import Clip, Example, ExampleMaker, open_examples
 from vtryon.types import Array
 
-OURS = LoopConfig(steps=12000, batch=12, peak_rate=1.5e-3, warmup=200, average=0.998)
+OURS = LoopConfig(steps=9000, batch=12, peak_rate=1.5e-3, warmup=200, average=0.998)
 PAPER = LoopConfig(steps=400000, batch=32, peak_rate=1e-5, final_rate=0.0, warmup=0, hold=0.5, betas=(0.5, 0.999),
                    weight_decay=0.0)  # fmt: skip
 PRESETS: Mapping[str, LoopConfig] = {"ours": OURS, "paper": PAPER}
@@ -64,7 +64,7 @@ class TryOnTraining:
     flow_weight: float = 0.05
     perceptual: float = 0.1
     small_crop: tuple[int, int] = (128, 96)  # height and width of the crops of the first steps: a quarter of the cost
-    small_steps: int = 3000
+    small_steps: int = 5000
     held_out: int = 48  # validation scenes, and as many photographs
 
 
