@@ -22,7 +22,7 @@ from vtryon.warp.tps import ThinPlate
 _PACE = 0.12  # share of the new frame in what is remembered: outlines flicker, cloth does not
 _WIDTH = (0.85, 1.3)  # of the garment's own half width: farther off, the outline is an arm or a wide old garment
 _SLEEVE_WIDTH = (1.0, 1.4)
-_NEAR, _FAR = 0.08, 0.16  # torso lengths: a hem this near goes to the old one, one that far stays where it is
+_NEAR, _FAR = 0.12, 0.20  # torso lengths: a hem this near goes to the old one, one that far stays where it is
 
 
 @dataclass(frozen=True, eq=False)
