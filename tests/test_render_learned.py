@@ -61,6 +61,19 @@ def test_nothing_of_the_old_top_is_left_where_its_label_is() -> None:
     assert scenes.near(out, scenes.RED)[inside].mean() < 0.02
 
 
+def test_a_dress_below_the_new_hem_stays() -> None:
+    source, _, labels = scenes.scene()
+    hem = int(np.nonzero(labels == Label.TOP)[0].max())
+    labels[hem - 30 : hem + 60, 200:280] = Label.DRESS
+    source[labels == Label.DRESS] = scenes.GREEN
+    product = scenes.garment()  # its hem lies at 350 px of the picture
+    out, _ = Renderer(network(mask=-20, keep=20))(
+        source, scenes.person(scenes.body(), labels), scenes.flat(product), Texture.of(product), None, None
+    )
+    shown = scenes.near(out, scenes.GREEN)
+    assert shown[hem + 25 : hem + 55, 205:275].mean() > 0.95
+
+
 def test_the_garment_is_as_sharp_as_its_picture() -> None:
     """Stripes far finer than the crop's pixels survive: they never go through the network."""
     source, out, _, _ = dress(network(mask=20, weight=20, keep=-20), stripes=scenes.WHITE)

@@ -22,14 +22,15 @@ from vtryon.person.network import fold
 from vtryon.render.compose import Window
 from vtryon.render.filters import GuidedUpsampler, apply_coefficients, smoothstep
 from vtryon.render.flow import SourceFlow
-from vtryon.render.inputs import View, kept_shares, light_hint, network_input
+from vtryon.render.inputs import KEPT, View, kept_shares, light_hint, network_input
 from vtryon.render.regions import decided
 from vtryon.render.unet import Drawn, RendererNet, load_renderer
-from vtryon.types import CROP_SIZE, WORN_TOP, Array, Crop, Part, Person
+from vtryon.types import CROP_SIZE, WORN_TOP, Array, Crop, Label, Part, Person
 from vtryon.warp.lattice import Warp
 from vtryon.warp.sampler import Texture, layers
 
 _AROUND = np.ones((5, 5), np.uint8)  # as in training: the pixels along an edge are mixed with the old garment
+_HEM = 6.0  # crop px over which a dress goes over into its skirt
 _KEPT = (0.04, 0.96)  # below and above, the decision to keep a pixel of the source is taken
 
 
@@ -113,10 +114,16 @@ class Renderer:
 
 
 def _view(picture: Array, person: Person, cloth: _Cloth) -> View:
-    worn = decided(person.probability(*WORN_TOP))
+    # a dress below the new hem stays, as a skirt: nothing tells what would be under it
+    rows = np.arange(CROP_SIZE[0], dtype=np.float32)[:, None]
+    hem = float(np.percentile(np.nonzero(cloth.torso > 0.5)[0], 97)) if (cloth.torso > 0.5).any() else 0.0
+    skirt = person.probability(Label.DRESS) * smoothstep(hem, hem + _HEM, rows)
+    worn = decided(np.maximum(person.probability(*WORN_TOP) - skirt, 0))
+    shares = kept_shares(person.labels)
+    shares[KEPT.index((Label.LOWER,))] += skirt
     points = person.crop.to_crop(person.pose.points)
     return View(
-        picture, kept_shares(person.labels), cv2.dilate(worn, _AROUND), points, person.pose.visibility, cloth.rgb,
+        picture, shares, cv2.dilate(worn, _AROUND), points, person.pose.visibility, cloth.rgb,
         cloth.torso, cloth.sleeves, light_hint(picture, worn),
     )  # fmt: skip
 

@@ -224,6 +224,10 @@ class ExampleMaker:
         if rng.random() < 0.15:
             rgb, labels = aug.occlude(rgb, labels, points, rng)
         rgb = aug.camera(aug.recolour(rgb, labels, rng), rng)
+        if rng.random() < 0.6:  # in use, a dress below the new hem stays, as a skirt
+            hem = float(points[23:25, 1].mean()) + rng.uniform(-0.3, 0.4) * abs(float(points[23, 1] - points[11, 1]))
+            below = np.arange(labels.shape[0])[:, None] > hem
+            labels = np.where((labels == Label.DRESS) & below, np.uint8(Label.LOWER), labels)
         mask = np.isin(labels, WORN_TOP).astype(np.float32)
         garment, cover, gain = _unworn(rgb, mask, rng)
         hole, told = disturb.misread(labels, rng)
