@@ -6,7 +6,15 @@ import cv2
 import numpy as np
 import pytest
 
-from vtryon.render.filters import GuidedUpsampler, apply_coefficients, fill_in, luminance, masked_blur, smoothstep
+from vtryon.render.filters import (
+    GuidedUpsampler,
+    apply_coefficients,
+    fill_in,
+    fill_smoothly,
+    luminance,
+    masked_blur,
+    smoothstep,
+)
 from vtryon.types import Array
 
 
@@ -103,3 +111,17 @@ def test_smoothstep_goes_either_way() -> None:
     assert up[-1] == 1.0
     assert np.diff(up).min() >= 0
     assert np.abs(up + down - 1).max() < 1e-6
+
+
+def test_filling_in_at_half_the_size_gives_the_same_where_nothing_is_known() -> None:
+    rng = np.random.default_rng(0)
+    picture = cv2.GaussianBlur(rng.random((90, 71, 3)).astype(np.float32), (0, 0), 6)
+    picture = (picture - picture.min()) / np.ptp(picture)
+    known = np.zeros((90, 71), np.float32)
+    known[10:40, 12:60] = 1
+    holed = np.where(known[..., None] > 0, picture, np.float32(7.0))
+    full, half = fill_in(holed, known), fill_smoothly(holed, known)
+    assert half.shape == full.shape
+    outside = cv2.dilate(known, np.ones((5, 5), np.uint8)) == 0
+    assert np.abs(half - full)[outside].mean() < 0.02
+    assert np.abs(half - full)[outside].max() < 0.1

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from vtryon.person.crop import picture_on
-from vtryon.render.filters import GuidedUpsampler, apply_coefficients, fill_in, smoothstep
+from vtryon.render.filters import GuidedUpsampler, apply_coefficients, fill_smoothly, smoothstep
 from vtryon.render.flow import SourceFlow
 from vtryon.render.regions import Regions, regions
 from vtryon.render.shading import ShadingState, shading
@@ -249,8 +249,11 @@ def _snapped(parts: list[Layer], worn: Array, where: Regions) -> Array:
     for layer in parts:
         alphas[..., layer.part - 1] = layer.alpha.cpu().numpy()
     reach = [max(2, round(share * where.size)) for share in (0.06, 0.12)]
+    # soft anyway, so at half the size; dilation by a disc is the dearest step of a frame otherwise
+    half = cv2.resize(alphas, (worn.shape[1] // 2, worn.shape[0] // 2), interpolation=cv2.INTER_AREA)
     low, high = (
-        cv2.dilate(alphas, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * r + 1, 2 * r + 1))) for r in reach
+        cv2.resize(cv2.dilate(half, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (r | 1, r | 1))), worn.shape[::-1])
+        for r in reach
     )
     # shoulders are where outlines differ most and where a gap looks worst; a hem or a cuff has a place of its own
     sleeved = len(parts) > 1  # a strap stays a strap
@@ -283,7 +286,9 @@ def _sleeves_continued(fill: Array, parts: list[Layer], where: Regions, light: A
             continue
         end = (reached[-1] + 1) / 16
         weight = arm * smoothstep(end, end - 0.06, along)
-        colour = fill_in(layer.rgb.cpu().numpy().transpose(1, 2, 0), smoothstep(0.5, 0.9, alpha)) * light[..., None]
+        colour = (
+            fill_smoothly(layer.rgb.cpu().numpy().transpose(1, 2, 0), smoothstep(0.5, 0.9, alpha)) * light[..., None]
+        )
         fill = fill + weight[..., None] * (np.minimum(colour, 1.0) - fill)
     return np.asarray(fill, np.float32)
 
@@ -331,11 +336,13 @@ def reveal(
         return np.asarray(cv2.erode(sure, np.ones((margin, margin), np.uint8)))
 
     skin = seen(Label.LEFT_ARM, Label.RIGHT_ARM), seen(Label.FACE)
-    arms = fill_in(rgb, np.maximum(skin[0], 0.02 * skin[1]))
-    neck = fill_in(rgb, np.maximum(skin[1], 0.02 * skin[0]))
+    arms = fill_smoothly(rgb, np.maximum(skin[0], 0.02 * skin[1]))
+    neck = fill_smoothly(rgb, np.maximum(skin[1], 0.02 * skin[0]))
     lower_seen = seen(Label.LOWER, Label.LEGS)
-    lower = fill_in(rgb, lower_seen)
-    scene = fill_in(rgb, cv2.erode(smoothstep(0.3, 0.05, np.maximum(person.matte, worn)), np.ones((5, 5), np.uint8)))
+    lower = fill_smoothly(rgb, lower_seen)
+    scene = fill_smoothly(
+        rgb, cv2.erode(smoothstep(0.3, 0.05, np.maximum(person.matte, worn)), np.ones((5, 5), np.uint8))
+    )
 
     fill = scene
     has_lower = min(1.0, float(lower_seen.sum()) / 40.0)

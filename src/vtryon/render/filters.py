@@ -24,16 +24,12 @@ class GuidedUpsampler:
 
     def __init__(self, small: Array, radius: int = 4, epsilon: float = 4e-4) -> None:
         """``small`` (h, w, 3) float32 RGB in [0, 1]; ``epsilon`` is the variance of colour that counts as an edge."""
-        self._small = small
         self._size = (2 * radius + 1, 2 * radius + 1)
-        self._mean = self._box(small)
-        pairs = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]
-        m = self._mean
-        squares = self._box(np.stack([small[..., i] * small[..., j] for i, j in pairs[:3]], -1))
-        rest = self._box(np.stack([small[..., i] * small[..., j] for i, j in pairs[3:]], -1))
-        moments = np.concatenate([squares, rest], -1)
+        self._planes = cv2.split(small)  # plane by plane: strided arithmetic takes four times as long
+        self._means = [self._box(plane) for plane in self._planes]
         xx, xy, xz, yy, yz, zz = (
-            moments[..., n] - m[..., i] * m[..., j] + (epsilon if i == j else 0.0) for n, (i, j) in enumerate(pairs)
+            self._box(self._planes[i] * self._planes[j]) - self._means[i] * self._means[j] + epsilon * (i == j)
+            for i, j in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
         )
         # the inverse of the symmetric covariance by its cofactors: a general solver is twenty times slower here
         cofactors = (yy * zz - yz * yz, xz * yz - xy * zz, xy * yz - xz * yy)
@@ -49,10 +45,12 @@ class GuidedUpsampler:
     def coefficients(self, mask: Array) -> Array:
         """(h, w, 4) float32: slope for each colour and offset, of a mask (h, w) float32 in [0, 1]."""
         mean = self._box(mask)
-        cross = self._box(self._small * mask[..., None]) - self._mean * mean[..., None]
-        slope = np.stack([sum(row[j] * cross[..., j] for j in range(3)) for row in self._inverse], -1)
-        offset = mean - (slope * self._mean).sum(-1)
-        return self._box(np.concatenate([slope, offset[..., None]], -1).astype(np.float32))
+        cross: list[Array] = [self._box(p * mask) - m * mean for p, m in zip(self._planes, self._means, strict=True)]
+        slopes: list[Array] = [row[0] * cross[0] + row[1] * cross[1] + row[2] * cross[2] for row in self._inverse]
+        offset = mean.copy()
+        for slope, m in zip(slopes, self._means, strict=True):
+            offset -= slope * m
+        return np.asarray(cv2.merge([self._box(plane) for plane in (*slopes, offset)]))
 
 
 def apply_coefficients(coefficients: Array, picture: Array) -> Array:
@@ -87,6 +85,17 @@ def fill_in(picture: Array, known: Array, levels: int = 7) -> Array:
         trust = np.clip(weights[level] * (4.0 if level else 1.0), 0.0, 1.0)
         result = here * trust + coarse * (1.0 - trust)
     return result
+
+
+def fill_smoothly(picture: Array, known: Array) -> Array:
+    """:func:`fill_in` for what is only looked at where nothing is known: worked on at half the size, a third of the
+    cost. The known part comes back smoothed."""
+    h, w = known.shape
+    size = (max(1, w // 2), max(1, h // 2))
+    weight = cv2.resize(known, size, interpolation=cv2.INTER_AREA)
+    total = cv2.resize(picture * known[..., None], size, interpolation=cv2.INTER_AREA)
+    half = fill_in(total / np.maximum(weight, 1e-6)[..., None], weight)
+    return np.asarray(cv2.resize(half, (w, h), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _half(array: Array) -> tuple[int, int]:
