@@ -84,10 +84,13 @@ def scene() -> tuple[Drawn, dict[str, Tensor], dict[str, Tensor]]:
     light = torch.full((1, 3, *SIZE), 0.5)
     picture = compose(source, garment, person, mask, keep, light)
     logits = torch.cat([mask, keep], 1) * 40 - 20
-    drawn = Drawn(person, mask, torch.ones_like(mask), keep, gain, picture, logits)
+    kind = torch.full((1, 1, SIZE[0] // 2, SIZE[1] // 2), -1.0)
+    kind[..., 8:16], kind[..., 16:] = 4, 1
+    kinds = 40 * torch.nn.functional.one_hot(kind[:, 0].clamp_min(0).long(), 5).permute(0, 3, 1, 2).float()
+    drawn = Drawn(person, mask, torch.ones_like(mask), keep, gain, picture, logits, kinds)
     inputs = {"source": source, "garment": garment, "seen": keep}
     truth = {"picture": picture, "mask": mask, "keep": keep, "keep_known": torch.ones_like(keep),
-             "gain": gain.log(), "gain_known": torch.ones(1, 1, SIZE[0] // 2, SIZE[1] // 2)}  # fmt: skip
+             "gain": gain.log(), "gain_known": torch.ones(1, 1, SIZE[0] // 2, SIZE[1] // 2), "kind": kind}  # fmt: skip
     return drawn, inputs, truth
 
 
@@ -102,11 +105,14 @@ def test_the_truth_costs_nothing() -> None:
         ("gain", {"gain", "l1"}),
         ("weight", {"weight", "l1"}),
         ("logits", {"mask", "keep"}),
+        ("kinds", {"kind"}),
     ],
 )
 def test_each_part_is_judged(part: str, terms: set[str]) -> None:
     drawn, inputs, truth = scene()
-    wrong = replace(drawn, **{part: -getattr(drawn, part) if part == "logits" else 0.7 * getattr(drawn, part)})
+    wrong = replace(
+        drawn, **{part: -getattr(drawn, part) if part in ("logits", "kinds") else 0.7 * getattr(drawn, part)}
+    )
     costly = {name for name, value in frame_terms(wrong, inputs, truth).items() if float(value) > 1e-4}
     assert costly == terms
 

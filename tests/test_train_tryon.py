@@ -177,6 +177,15 @@ def test_a_pair_is_the_same_person_in_another_top(maker: ExampleMaker) -> None:
     assert away[~region].mean() < 3 < away[region].mean()
 
 
+def test_what_is_painted_has_its_kind(maker: ExampleMaker) -> None:
+    example = maker.pair(0, np.random.default_rng(3), clean=True)[0]
+    painted = np.maximum(example.view.hole, example.mask) > 0.5
+    assert set(np.unique(example.kind[~painted])) == {-1}
+    assert (example.kind[example.mask > 0.9] == 4).all()
+    assert set(np.unique(example.kind[painted])) <= {-1, 0, 1, 2, 3, 4}
+    assert 0 in example.kind[painted]
+
+
 def test_light_takes_the_garment_to_the_truth(maker: ExampleMaker) -> None:
     exact = replace(maker, placed=0.0)
     example = exact.pair(0, np.random.default_rng(0), clean=True)[0]

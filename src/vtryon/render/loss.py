@@ -103,8 +103,9 @@ def frame_terms(drawn: Drawn, inputs: Mapping[str, Tensor], truth: Mapping[str, 
     """L_L1 and L_mask of eq. (7), part by part, for frames whose truth is known part by part.
 
     ``truth`` has ``picture`` (N, 3, H, W) in [0, 1], ``mask`` m and ``keep`` (N, 1, H, W) with the weight
-    ``keep_known``, ``gain`` (N, 3, H/2, W/2) as a logarithm with the weight ``gain_known`` (N, 1, H/2, W/2). The light
-    is judged by its own truth alone: a print that lies a little wrong is not to be mended with shadows.
+    ``keep_known``, ``gain`` (N, 3, H/2, W/2) as a logarithm with the weight ``gain_known`` (N, 1, H/2, W/2), and
+    ``kind`` (N, 1, H/2, W/2), the number of the candidate that is there, below 0 where none is meant. The light is
+    judged by its own truth alone: a print that lies a little wrong is not to be mended with shadows.
     """
     picture, mask, keep = truth["picture"], truth["mask"], truth["keep"]
     hole = 1 - inputs["seen"]
@@ -115,6 +116,8 @@ def frame_terms(drawn: Drawn, inputs: Mapping[str, Tensor], truth: Mapping[str, 
     by_label = functional.binary_cross_entropy_with_logits(drawn.logits[:, :1], mask, weight=1 + 2 * region)
     # keep is judged after the hole has been cut out of it, where the network has no say
     stays = functional.binary_cross_entropy_with_logits(drawn.logits[:, 1:], keep, weight=truth["keep_known"])
+    kind = truth["kind"][:, 0].long()
+    chosen = functional.cross_entropy(drawn.kinds, kind.clamp_min(0), reduction="none")
     off = (drawn.gain.log() - truth["gain"]).abs()
     known = truth["gain_known"]
     return {
@@ -122,6 +125,7 @@ def frame_terms(drawn: Drawn, inputs: Mapping[str, Tensor], truth: Mapping[str, 
         "person": l1(drawn.person, picture, hole * (1 - mask)),
         "mask": 0.5 * by_label,
         "keep": 0.5 * stays,
+        "kind": 0.2 * ((kind >= 0) * chosen).sum() / (kind >= 0).sum().clamp_min(1),
         "weight": 0.1 * (mask - weight).sum() / mask.sum().clamp_min(1.0),
         "gain": 0.3 * (known * off).sum() / (3 * known.sum()).clamp_min(1.0),
     }

@@ -62,7 +62,7 @@ class Drawn:
 
     ``person`` p (N, 3, H, W) in [0, 1]; ``mask`` m, ``weight`` alpha and ``keep`` (N, 1, H, W) in [0, 1]; ``gain``
     (N, 3, H/2, W/2), factors on the garment's encoded colours; ``result`` (N, 3, H, W), the composition on the crop;
-    ``logits`` (N, 2, H, W) of mask and keep, for the losses.
+    for the losses, ``logits`` (N, 2, H, W) of mask and keep, and ``kinds`` (N, 5, H/2, W/2), those of the candidates.
     """
 
     person: Tensor
@@ -72,6 +72,7 @@ class Drawn:
     gain: Tensor
     result: Tensor
     logits: Tensor
+    kinds: Tensor
 
 
 class RendererNet(nn.Module):
@@ -137,13 +138,13 @@ class RendererNet(nn.Module):
         logits = torch.cat([masks[:, :1] + 6 * cover - 3, masks[:, 2:]], 1)  # the warp's own outline to start from
         mask, weight = logits[:, :1].sigmoid(), masks[:, 1:2].sigmoid()
         keep = logits[:, 1:].sigmoid() * inputs["seen"]
-        share = paint[:, :CANDIDATES].softmax(1)
-        person = (share[:, :, None] * inputs["candidates"]).sum(1)
+        kinds = paint[:, :CANDIDATES]
+        person = (kinds.softmax(1)[:, :, None] * inputs["candidates"]).sum(1)
         person = person + 0.5 * paint[:, CANDIDATES : CANDIDATES + _COLOURS].tanh()
         person = _doubled(person).clamp(0, 1)
         gain = (_REACH * paint[:, -_COLOURS:].tanh()).exp()
         result = compose(source, garment, person, mask * weight, keep, _doubled(gain))
-        return Drawn(person, mask, weight, keep, gain, result, logits)
+        return Drawn(person, mask, weight, keep, gain, result, logits, kinds)
 
 
 def compose(source: Tensor, garment: Tensor, person: Tensor, weight: Tensor, keep: Tensor, gain: Tensor) -> Tensor:

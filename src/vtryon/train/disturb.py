@@ -30,8 +30,8 @@ def camera_motion(size: tuple[int, ...], stride: int, rng: np.random.Generator) 
     return np.asarray(np.stack([dx + zoom * x - turn * y, dy + turn * x + zoom * y], -1), np.float32)
 
 
-def moved(values: Array, by: Array) -> Array:
-    """``values`` (H, W[, C]) taken from ``by`` (H, W, 2) px beside each pixel."""
+def moved(values: Array, by: Array, *, nearest: bool = False) -> Array:
+    """``values`` (H, W[, C]) taken from ``by`` (H, W, 2) px beside each pixel; labels ask for the ``nearest``."""
     h, w = by.shape[:2]
     x, y = np.meshgrid(np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32))
     x, y = x + by[..., 0], y + by[..., 1]
@@ -39,7 +39,10 @@ def moved(values: Array, by: Array) -> Array:
         return np.concatenate(
             [moved(values[..., i : i + 4], by).reshape(h, w, -1) for i in range(0, values.shape[2], 4)], -1
         )
-    return np.asarray(cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+    how = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
+    if values.dtype == np.int8:  # which OpenCV does not remap
+        return moved(values.view(np.uint8), by, nearest=nearest).view(np.int8)
+    return np.asarray(cv2.remap(values, x, y, how, borderMode=cv2.BORDER_REPLICATE))
 
 
 def look(rng: np.random.Generator) -> Array:

@@ -173,6 +173,7 @@ def tensors(example: Example) -> dict[str, Array]:
         "keep_known": example.keep_known[None],
         "gain": gain.transpose(2, 0, 1),
         "gain_known": known[None],
+        "kind": example.kind[None, ::2, ::2].astype(np.float32),
     }
 
 
@@ -230,6 +231,7 @@ class Validation:
         rng = np.random.default_rng(7)
         return Validation(pairs, photographs, [held_out.clip(rng) for _ in range(max(1, count // 3))])
 
+    @torch.inference_mode()
     def measure(self, net: RendererNet, compute: Compute) -> dict[str, Any]:
         """SSIM, PSNR and L1 of results and of copies of the source, and excess motion in px with and without memory."""
         report: dict[str, Any] = {}

@@ -35,7 +35,8 @@ class Example:
 
     ``view`` what the network sees; ``truth`` (H, W, 3) uint8; ``mask`` (H, W) float32, the new garment where it is
     seen; ``keep`` (H, W) float32 and how far that is certain, ``keep_known``; ``gain`` (H, W, 3) float32, logarithm of
-    the factor from the garment's colours to the truth's, and ``gain_known`` (H, W).
+    the factor from the garment's colours to the truth's, and ``gain_known`` (H, W); ``kind`` (H, W) int8, which of the
+    candidates the truth shows where it is to be painted, -1 elsewhere.
     """
 
     view: View
@@ -45,6 +46,7 @@ class Example:
     keep_known: Array
     gain: Array
     gain_known: Array
+    kind: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,10 +181,10 @@ class ExampleMaker:
             planes[..., 2:].max(-1), _hint(source, hole, hint),
         )  # fmt: skip
         keep = ((same < _SAME) & ~touched & (hole < 0.5)).astype(np.float32)
-        return Example(
-            view, truth, mask, keep, np.maximum(keep, (touched | (hole > 0.5) | (same > 40)).astype(np.float32)),
-            np.log(np.clip(light, 0.25, 4)), mask * np.clip(colour.max(-1) * shade[..., 0] / 100, 0, 1),
-        )  # fmt: skip
+        keep_known = np.maximum(keep, (touched | (hole > 0.5) | (same > 40)).astype(np.float32))
+        gain_known = mask * np.clip(colour.max(-1) * shade[..., 0] / 100, 0, 1)
+        gain = np.log(np.clip(light, 0.25, 4))
+        return Example(view, truth, mask, keep, keep_known, gain, gain_known, _kind(new_labels, hole, mask))
 
     def _worn(self, draw: _PairDraw, top: int, frame: int, printed: Array) -> tuple[Array, Array, Array]:
         """Picture (H, W, 3) float32, labels, and the cloth's own colour at every pixel, 0 to 255."""
@@ -236,7 +238,7 @@ class ExampleMaker:
         none = np.zeros((self.size[0] // 2, self.size[1] // 2), np.float32)  # the worn top's light would give it away
         view = View(rgb, shares(told), hole, points, visibility, garment, cover, np.zeros_like(cover), none)
         stays = ((mask < 0.5) & (hole < 0.5)).astype(np.float32)
-        return Example(view, rgb, mask, stays, np.ones_like(stays), gain, mask)
+        return Example(view, rgb, mask, stays, np.ones_like(stays), gain, mask, _kind(labels, hole, mask))
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,6 +269,19 @@ def shares(labels: Array) -> Array:
 def _soft(mask: Array) -> Array:
     """(H, W) float32: a label's edge is a pixel wide in pictures."""
     return np.asarray(cv2.GaussianBlur(mask.astype(np.float32), (3, 3), 0.6))
+
+
+_KINDS = np.full(len(Label), -1, np.int8)
+_KINDS[Label.BACKGROUND] = 0
+_KINDS[[Label.LEFT_ARM, Label.RIGHT_ARM]] = 1
+_KINDS[Label.FACE] = 2
+_KINDS[[Label.LOWER, Label.LEGS]] = 3
+_KINDS[list(WORN_TOP)] = 4
+
+
+def _kind(labels: Array, hole: Array, mask: Array) -> Array:
+    """Which of the candidates the true labels mean, where something is painted; -1 elsewhere, and for other labels."""
+    return np.asarray(np.where((hole > 0.5) | (mask > 0.5), _KINDS[labels], -1), np.int8)
 
 
 def _half(matrix: Array, first: float = -0.5) -> Array:
@@ -322,11 +337,10 @@ def in_motion(base: Example, stride: int, rng: np.random.Generator) -> Clip:
         disturb.moved(view.garment, jitter), disturb.moved(view.torso, jitter), disturb.moved(view.sleeves, jitter),
         view.light,
     )  # fmt: skip
-    moved = (
-        disturb.moved(a, flow) for a in (base.truth, base.mask, base.keep, base.keep_known, base.gain, base.gain_known)
-    )
+    truth = base.truth, base.mask, base.keep, base.keep_known, base.gain, base.gain_known
+    example = Example(now, *(disturb.moved(a, flow) for a in truth), disturb.moved(base.kind, flow, nearest=True))
     told = flow + disturb.field(size, 0.25, rng)
-    return Clip(base, Example(now, *moved), told, flow, agreement(view.rgb, now.rgb, told))
+    return Clip(base, example, told, flow, agreement(view.rgb, now.rgb, told))
 
 
 def open_examples(cache: Path) -> ExampleMaker:
