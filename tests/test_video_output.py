@@ -245,6 +245,20 @@ def test_what_a_killed_run_left_is_not_in_the_way(tmp_path: Path) -> None:
         write(tmp_path / "out.mp4", [media.counted(0)])
 
 
+def test_the_same_pictures_give_the_same_bits(tmp_path: Path) -> None:
+    """Also when the memory that the encoder gets is not fresh."""
+    frames = [media.counted(index, width=192, height=144) for index in range(12)]
+    dirt = np.random.default_rng(0)
+    seen = set()
+    for number in range(12):
+        for _ in range(8):
+            dirt.bytes(int(dirt.integers(1_000, 4_000_000)))
+        path = tmp_path / f"{number}.mp4"
+        write(path, frames, EncodeOptions())
+        seen.add(tuple(data for _, data in media.packets(path, "video")))
+    assert len(seen) == 1
+
+
 def rss() -> int:
     """Resident memory of this process, in bytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")

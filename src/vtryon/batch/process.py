@@ -65,6 +65,7 @@ def serve(connection: Connection, cache: Cache, level: int) -> None:
     report = throttled(lambda at: connection.send(Report(at, _gpu_memory())))
     while (task := connection.recv()) is not None:
         connection.send(work(task, cache, report))
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def single_thread() -> None:
@@ -80,6 +81,7 @@ def single_thread() -> None:
 
 
 def _leave(signum: int, _: FrameType | None) -> NoReturn:
+    signal.signal(signum, signal.SIG_DFL)
     sys.exit(128 + signum)  # by unwinding, so that nothing is left behind
 
 
