@@ -337,8 +337,9 @@ def in_motion(base: Example, stride: int, rng: np.random.Generator) -> Clip:
         disturb.moved(view.garment, jitter), disturb.moved(view.torso, jitter), disturb.moved(view.sleeves, jitter),
         view.light,
     )  # fmt: skip
-    truth = base.truth, base.mask, base.keep, base.keep_known, base.gain, base.gain_known
-    example = Example(now, *(disturb.moved(a, flow) for a in truth), disturb.moved(base.kind, flow, nearest=True))
+    names = ("truth", "mask", "keep", "keep_known", "gain", "gain_known")
+    truth = {name: disturb.moved(getattr(base, name), flow) for name in names}
+    example = replace(base, view=now, kind=disturb.moved(base.kind, flow, nearest=True), **truth)
     told = flow + disturb.field(size, 0.25, rng)
     return Clip(base, example, told, flow, agreement(view.rgb, now.rgb, told))
 
