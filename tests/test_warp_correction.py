@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ import scenes
 from vtryon.errors import UnavailableError
 from vtryon.types import GarmentKind, Part, Person
 from vtryon.warp import FitOptions, Warp, fitter
-from vtryon.warp.network import MatchingNet, MatchingSize, save_matching
-from vtryon.warp.placing import PlacingNet, save_placing
+from vtryon.warp.correction import correct
+from vtryon.warp.network import MatchingNet, MatchingSize, load_matching, save_matching
+from vtryon.warp.placing import PlacingNet, load_placing, place, save_placing
 
 SHIFT = np.float32([0.1, -0.05])  # body sizes
 SMALL = MatchingSize(window=(64, 32), widths=(8, 8, 8, 8, 16), hidden=16)
@@ -42,10 +44,16 @@ def moved(before: Warp, after: Warp) -> dict[Part, np.ndarray]:
     return {part: after[part].points - before[part].points for part in before.parts}
 
 
+def laid(weights: Path, somebody: Person) -> tuple[Warp, Warp]:
+    """By the placing stage, and corrected; neither is seated."""
+    net, placing = load_matching(weights / "warp.safetensors"), load_placing(weights / "placing.safetensors")
+    garment = scenes.garment()
+    return place(placing, somebody, garment)[0], correct(net, placing, somebody, garment)[0]
+
+
 def test_it_moves_what_the_placing_stage_has_laid(weights: Path) -> None:
-    garment, somebody = scenes.garment(), person()
-    placed, _ = fitter("placed")(somebody, garment)
-    corrected, _ = fitter("network")(somebody, garment)
+    somebody = person()
+    placed, corrected = laid(weights, somebody)
     assert corrected.parts == placed.parts
     assert corrected.turn == placed.turn
     size = np.linalg.norm(somebody.pose.points[[11, 12]].mean(0) - somebody.pose.points[[23, 24]].mean(0))
@@ -60,11 +68,10 @@ def test_a_garment_without_sleeves_has_none(weights: Path) -> None:
 
 def test_it_follows_its_own_change_slowly_and_starts_afresh_with_a_shot(weights: Path) -> None:
     garment, somebody = scenes.garment(), person()
-    first, state = fitter("network")(somebody, garment)
-    net = MatchingNet(SMALL)  # one that moves nothing
-    save_matching(weights / "warp.safetensors", net, {})
-    still = fitter("network")
-    placed, _ = fitter("placed")(somebody, garment)
+    net, placing = load_matching(weights / "warp.safetensors"), load_placing(weights / "placing.safetensors")
+    still = partial(correct, MatchingNet(SMALL), placing)  # one that moves nothing
+    first, state = correct(net, placing, somebody, garment)
+    placed, _ = place(placing, somebody, garment)
     second, after = still(somebody, garment, state=state)
     once = np.abs(moved(placed, first)[Part.TORSO]).mean()
     assert 0.3 * once < np.abs(moved(placed, second)[Part.TORSO]).mean() < 0.9 * once

@@ -47,7 +47,8 @@ def fitter(method: str = "auto", options: FitOptions = FitOptions()) -> Fitter:
         from vtryon.warp.correction import correct
         from vtryon.warp.network import load_matching
 
-        return partial(correct, load_matching(weights.find("warp")), load_placing(path), options=options)
+        net = load_matching(weights.find("warp"))
+        return Seated(partial(correct, net, load_placing(path), options=options), options)
     return Seated(partial(place, load_placing(path), options=options), options)
 
 
