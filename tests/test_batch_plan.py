@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -469,6 +470,20 @@ def test_errors_and_warnings_name_the_address(monkeypatch: pytest.MonkeyPatch) -
     bad, good = report()
     assert bad["error"].startswith("memory:///bad/p/a.mp4: not a video")
     assert good["warnings"] == ["creases in g/x.jpg"]
+
+
+def test_addresses_want_fsspec(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fsspec.core", None)
+    result = batch("--persons", "s3://shop/*.mp4", "--garments", "g/x.jpg", "--out-dir", "out")
+    assert result.exit_code == 69
+    assert "pip install fsspec" in result.stderr
+
+
+def test_a_cache_limit_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VTRYON_CACHE_SIZE", "plenty")
+    result = batch(*ALL)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "'plenty' is not a size" in result.stderr
 
 
 def test_names_of_places() -> None:

@@ -42,7 +42,7 @@ def batch(
     manifest: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[MANIFEST]",
+            metavar="MANIFEST",
             help="List of rows: CSV or .jsonl with person, garment, output and any option of vtryon run.",
             show_default=False,
             readable=False,
