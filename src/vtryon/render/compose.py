@@ -281,10 +281,12 @@ def _sleeves_continued(fill: Array, parts: list[Layer], where: Regions, light: A
         about = cv2.dilate(arm, np.ones((2 * margin + 1, 2 * margin + 1), np.uint8))  # where it may lie beside the arm
         step = np.minimum(along * 16, 16).astype(int).ravel()
         width, cloth = (np.bincount(step, mask.ravel(), minlength=17)[:16] for mask in (arm, alpha * about))
-        reached = np.flatnonzero(cloth > 0.25 * np.maximum(width, 1.0))
-        if reached.size == 0:
+        bare = cloth < 0.25 * np.maximum(width, 1.0)
+        if bare[:6].all():
             continue
-        end = (reached[-1] + 1) / 16
+        # the first bare place ends it: a forearm bent back up passes by the sleeve again
+        start = int(np.argmin(bare))
+        end = (start + int(np.argmax(np.append(bare[start:], True)))) / 16
         weight = arm * smoothstep(end, end - 0.06, along)
         colour = (
             fill_smoothly(layer.rgb.cpu().numpy().transpose(1, 2, 0), smoothstep(0.5, 0.9, alpha)) * light[..., None]

@@ -252,7 +252,9 @@ def _ordered(person: Person, splines: Mapping[Part, Spline]) -> tuple[Spline, ..
     middle = float(depth[[11, 12, 23, 24]].mean())
     size = max(float(np.linalg.norm(person.pose.points[[11, 12]].mean(0) - person.pose.points[[23, 24]].mean(0))), 1.0)
     behind = {Part.TORSO: 0.0}
-    for part, joints in ((Part.LEFT_SLEEVE, (11, 13)), (Part.RIGHT_SLEEVE, (12, 14))):
-        # an arm beside the torso counts as in front: its sleeve is seen whole
-        behind[part] = (float(depth[list(joints)].mean()) - middle) / size - 0.25
+    for part, (shoulder, elbow, wrist) in ((Part.LEFT_SLEEVE, (11, 13, 15)), (Part.RIGHT_SLEEVE, (12, 14, 16))):
+        # an arm beside the torso counts as in front: its sleeve is seen whole; but a forearm that is bent forward is
+        # hidden by the back
+        bent = float(depth[wrist] - depth[elbow]) / size if abs(person.yaw) > 90 else 0.0
+        behind[part] = (float(depth[[shoulder, elbow]].mean()) - middle) / size + 2.0 * max(0.0, bent - 0.5) - 0.25
     return tuple(sorted(splines.values(), key=lambda s: -behind[s.part]))
