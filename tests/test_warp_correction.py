@@ -44,11 +44,11 @@ def moved(before: Warp, after: Warp) -> dict[Part, np.ndarray]:
     return {part: after[part].points - before[part].points for part in before.parts}
 
 
-def laid(weights: Path, somebody: Person) -> tuple[Warp, Warp]:
+def laid(weights: Path, somebody: Person, options: FitOptions = FitOptions()) -> tuple[Warp, Warp]:
     """By the placing stage, and corrected; neither is seated."""
     net, placing = load_matching(weights / "warp.safetensors"), load_placing(weights / "placing.safetensors")
     garment = scenes.garment()
-    return place(placing, somebody, garment)[0], correct(net, placing, somebody, garment)[0]
+    return place(placing, somebody, garment, options)[0], correct(net, placing, somebody, garment, options)[0]
 
 
 def test_it_moves_what_the_placing_stage_has_laid(weights: Path) -> None:
@@ -80,9 +80,8 @@ def test_it_follows_its_own_change_slowly_and_starts_afresh_with_a_shot(weights:
 
 
 def test_length_and_fit_are_the_users(weights: Path) -> None:
-    garment, somebody = scenes.garment(), person()
-    usual, _ = fitter("network")(somebody, garment)
-    longer, _ = fitter("network", FitOptions(length=1.5))(somebody, garment)
+    somebody = person()
+    (_, usual), (_, longer) = (laid(weights, somebody, FitOptions(length=length)) for length in (1.0, 1.5))
     a, b = (w[Part.TORSO].points for w in (usual, longer))
     assert np.allclose(b[:2], a[:2], atol=1e-3)
     assert b[-1] - b[1] == pytest.approx(1.5 * (a[-1] - a[1]), abs=0.1)

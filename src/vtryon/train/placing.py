@@ -23,8 +23,8 @@ from vtryon.train.loop import Batch, LoopConfig, Task, fit
 from vtryon.train.pairs import Pairs, load_pairs
 from vtryon.train.placing_data import Disturbance, augment, silhouette
 from vtryon.types import Part
+from vtryon.warp.lattice import SLEEVE_SHAPE
 from vtryon.warp.placing import (
-    POINTS,
     SHAPES,
     BodyFrame,
     GarmentFrame,
@@ -153,8 +153,9 @@ def _normalise(
     net.mean.copy_(x.mean(0))
     net.std.copy_(x.std(0).clamp_min(0.05))
     frame = GarmentFrame.of(rows["keypoints"])
-    base = torch.cat([frame.inward(rows[f"{p.name.lower()}_lattice"]) for p in SHAPES], 1)
-    keep = rows["sleeved"] > 0
-    base = base[keep].median(0).values * 0.66
-    base[:, 1] -= 0.15
-    net.base.copy_(base.reshape(POINTS * 2))
+    torso = frame.inward(rows["torso_lattice"])[rows["sleeved"] > 0].median(0).values * 0.66
+    torso[:, 1] -= 0.15
+    # a sleeve's points lie on the arm and to either side of it, and it ends somewhere above the elbow
+    across = torch.tensor([0.1, 0.0, -0.1]).repeat(SLEEVE_SHAPE[0])
+    sleeve = torch.stack([torch.zeros_like(across), across], -1)
+    net.base.copy_(torch.cat([torso, sleeve, sleeve]).flatten())

@@ -15,16 +15,19 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from vtryon import weights
 from vtryon.errors import BadInputError
 from vtryon.types import KEYPOINTS, Array, Garment, Label, Part, Person
 from vtryon.warp.anchored import FITS, FLATNESS, SHOULDERS, FitOptions
-from vtryon.warp.lattice import LATTICES, TORSO_SHAPE, Spline, Warp, garment_lattices
+from vtryon.warp.lattice import LATTICES, SLEEVE_SHAPE, TORSO_SHAPE, Spline, Warp, garment_lattices
 from vtryon.warp.outline import RAYS, Silhouette, ray_lengths
 
 LANDMARKS_USED = (0, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 19, 20, 23, 24, 25, 26)
 SHAPES = LATTICES["parts"]
+_ARMS = {Part.LEFT_SLEEVE: (11, 13, 15), Part.RIGHT_SLEEVE: (12, 14, 16)}  # landmarks of shoulder, elbow, wrist
+_ELBOW = 0.55  # share of the upper arm in the whole
 POINTS = sum(r * c for r, c in SHAPES.values())
 FEATURES = len(LANDMARKS_USED) * 3 + 2 + 2 * len(KEYPOINTS) + 1 + RAYS
 
@@ -106,7 +109,11 @@ def turn_of(yaw: Tensor) -> Tensor:
 
 
 class PlacingNet(nn.Module):
-    """Features (B, FEATURES) to lattice points (B, POINTS, 2) in the body's frame: torso, left, right sleeve."""
+    """Features (B, FEATURES) to lattice points (B, POINTS, 2) in the body's frame: torso, left, right sleeve.
+
+    A sleeve's points are told along and across its arm, and how far down the arm it reaches: so that a sleeve goes
+    with its arm in poses that training has hardly seen.
+    """
 
     mean: Tensor
     std: Tensor
@@ -118,21 +125,52 @@ class PlacingNet(nn.Module):
         self.register_buffer("mean", torch.zeros(FEATURES))
         self.register_buffer("std", torch.ones(FEATURES))
         self.register_buffer("base", torch.zeros(POINTS * 2))
+        outputs = POINTS * 2 + len(_ARMS)
         sizes = [FEATURES] + [width] * depth
         blocks: list[nn.Module] = []
         for a, b in pairwise(sizes):
             blocks += [nn.Linear(a, b), nn.SiLU(), nn.Dropout(dropout)]
         self.body = nn.Sequential(*blocks)
-        self.head = nn.Linear(width, POINTS * 2)
-        self.skip = nn.Linear(FEATURES, POINTS * 2)
+        self.head = nn.Linear(width, outputs)
+        self.skip = nn.Linear(FEATURES, outputs)
         for last in (self.head, self.skip):
             nn.init.normal_(last.weight, std=0.01)
             nn.init.zeros_(last.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = ((x - self.mean) / self.std).clamp(-4, 4)
-        points: Tensor = self.base + self.head(self.body(x)) + self.skip(x)
-        return points.reshape(-1, POINTS, 2)
+        z = ((x - self.mean) / self.std).clamp(-4, 4)
+        found = self.head(self.body(z)) + self.skip(z)
+        points = (self.base + found[:, : POINTS * 2]).reshape(-1, POINTS, 2)
+        reach = found[:, POINTS * 2 :].sigmoid()
+        placed = split(points)
+        landmarks = x[:, : 2 * len(LANDMARKS_USED)].reshape(len(x), -1, 2)
+        for n, (part, joints) in enumerate(_ARMS.items()):
+            arm = landmarks[:, [LANDMARKS_USED.index(j) for j in joints]]
+            placed[part] = along_arm(placed[part], arm, reach[:, n], 1.0 if part == Part.LEFT_SLEEVE else -1.0)
+        return torch.cat(list(placed.values()), 1)
+
+
+def along_arm(offsets: Tensor, arm: Tensor, reach: Tensor, side: float) -> Tensor:
+    """Points (B, rows * columns, 2) of a sleeve from their ``offsets`` along and outwards across an arm.
+
+    ``arm`` (B, 3, 2) shoulder, elbow, wrist as they are seen; ``reach`` (B,) how far down the arm the last row lies, 1
+    at the wrist; ``side`` 1 for the wearer's left arm, -1 for the right.
+    """
+    rows, columns = SLEEVE_SHAPE
+    f = reach[:, None, None] * torch.linspace(0, 1, rows, device=arm.device)[:, None]
+    upper, lower = arm[:, None, 1] - arm[:, None, 0], arm[:, None, 2] - arm[:, None, 1]
+    middle = arm[:, None, 0] + upper * (f / _ELBOW).clamp(max=1) + lower * ((f - _ELBOW) / (1 - _ELBOW)).clamp(min=0)
+    turned = torch.sigmoid((f - _ELBOW) / 0.06)
+    # a bone that points at the camera has no direction of its own: then down is as good as any
+    down = arm.new_tensor([0.0, 0.05])
+    along = (
+        functional.normalize(upper + down, dim=-1) * (1 - turned) + functional.normalize(lower + down, dim=-1) * turned
+    )
+    along = along / along.norm(dim=-1, keepdim=True).clamp_min(0.3)
+    outwards = side * torch.stack([along[..., 1], -along[..., 0]], -1)
+    grid = offsets.reshape(-1, rows, columns, 2)
+    points = middle[:, :, None] + grid[..., :1] * along[:, :, None] + grid[..., 1:] * outwards[:, :, None]
+    return points.reshape(offsets.shape)
 
 
 def split(points: Tensor) -> dict[Part, Tensor]:
