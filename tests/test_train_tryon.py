@@ -241,6 +241,7 @@ def test_batches_have_the_shapes_of_the_network(maker: ExampleMaker) -> None:
     assert not frame_batch([small.frame(rng)], 0.0, rng)["valid"].any()
     clips = clip_batch([small.clip(rng) for _ in range(2)])
     assert clips["flow"].shape == clips["moved"].shape == (2, 2, 128, 96)
+    assert int(clips["still"]) == 0
     assert clips["before.image"].shape == clips["image"].shape
     assert clips["gain"].shape == (2, 3, 64, 48)
 
@@ -291,6 +292,22 @@ def test_the_loss_of_a_batch_can_be_lowered(cache: Path, maker: ExampleMaker, tm
         optimiser.step()
         found.append(float(total.detach()))
     assert found[-1] < 0.7 * found[0]
+
+
+def test_a_frame_before_that_stands_still_is_drawn_from_its_own_memory(
+    cache: Path, maker: ExampleMaker, tmp_path: Path
+) -> None:
+    config = tiny(cache, tmp_path, 1)
+    one = replace(maker, size=(64, 64)).clip(np.random.default_rng(0))
+    torch.manual_seed(0)
+    net = RendererNet(config.size).eval()
+    with torch.no_grad():
+        net.masks.weight.normal_(0, 0.5)  # so that what is remembered shows
+        terms = [
+            tryon_loss(net, clip_batch([one], still), choose("cpu"), perceptual=None, config=config)["l1"]
+            for still in (0, 0, 2)
+        ]
+    assert float(terms[0]) == float(terms[1]) != float(terms[2])
 
 
 def test_the_papers_settings_are_at_hand() -> None:

@@ -46,8 +46,9 @@ class TryOnTraining:
 
     ``cache`` holds the prepared pictures, made from ``data`` where they are missing; ``folder`` gets state, log,
     report, sample sheet and the weights. Every ``clip_every``-th step sees clips of two frames instead of single ones,
-    half as many. ``flow_weight`` of eq. (8), 0 leaves it out; ``remembered`` share of single frames that are given a
-    frame before, made up; ``perceptual`` weight of L_VGG, where its weights are on the machine.
+    half as many, the first of them drawn up to ``still`` more times. ``flow_weight`` of eq. (8), 0 leaves it out;
+    ``remembered`` share of single frames that are given a frame before, made up; ``perceptual`` weight of L_VGG, where
+    its weights are on the machine.
     """
 
     cache: Path
@@ -61,6 +62,7 @@ class TryOnTraining:
     strides: tuple[int, ...] = (1, 2, 4)
     clip_every: int = 3
     remembered: float = 0.3
+    still: int = 3
     flow_weight: float = 0.05
     perceptual: float = 0.1
     small_crop: tuple[int, int] = (128, 96)  # height and width of the crops of the first steps: a quarter of the cost
@@ -95,7 +97,9 @@ def train_tryon(
     def batch(rng: np.random.Generator, count: int, step: int) -> Batch:
         source = small if step < config.small_steps else maker
         if config.clip_every and step % config.clip_every == 0:
-            return clip_batch([source.clip(rng) for _ in range(max(1, count // 2))])
+            return clip_batch(
+                [source.clip(rng) for _ in range(max(1, count // 2))], int(rng.integers(config.still + 1))
+            )
         return frame_batch([source.frame(rng) for _ in range(count)], config.remembered, rng)
 
     sample = batch(np.random.default_rng(0), min(4, config.loop.batch), config.loop.steps)
@@ -146,6 +150,9 @@ def tryon_loss(
     if before:
         with torch.no_grad(), compute.autocast():
             previous, state = net(before)
+            still = before | {"valid": torch.ones_like(before["seen"])}
+            for _ in range(int(batch["still"])):
+                previous, state = net(still, state)
     with compute.autocast():
         drawn, _ = net(batch, state)
     terms = frame_terms(drawn, batch, batch)
@@ -199,15 +206,19 @@ def frame_batch(examples: Sequence[Example], remembered: float, rng: np.random.G
     return _stacked(rows)
 
 
-def clip_batch(clips: Sequence[Clip]) -> Batch:
-    """A batch of clips: inputs of the frame before under ``BEFORE``, the frame to be judged, and what joins them."""
+def clip_batch(clips: Sequence[Clip], still: int = 0) -> Batch:
+    """A batch of clips: inputs of the frame before under ``BEFORE``, the frame to be judged, and what joins them.
+
+    The frame before is drawn ``still`` more times, each given the one before, as when nobody moves: what a memory of
+    its own making does over many frames has to be seen to be unlearned.
+    """
     rows = []
     for one in clips:
         before = {BEFORE + name: value for name, value in network_input(one.before.view).items()}
         region = agreement(one.before.truth, one.now.truth, one.moved) * one.now.mask
         joins = {"flow": one.flow.transpose(2, 0, 1), "moved": one.moved.transpose(2, 0, 1)}
         rows.append(tensors(one.now) | before | joins | {"valid": one.valid[None], "region": region[None]})
-    return _stacked(rows)
+    return dict(_stacked(rows)) | {"still": torch.tensor(still)}
 
 
 def _stacked(rows: Sequence[Mapping[str, Array]]) -> Batch:
