@@ -17,6 +17,7 @@ from vtryon.types import WARP_METHODS, Array, Crop, Garment, GarmentKind, Part, 
 from vtryon.warp import FitOptions, Texture, Warp, fitter, flatten, garment_lattices
 from vtryon.warp.anchored import fit
 from vtryon.warp.placing import PlacingNet, load_placing, place, save_placing
+from vtryon.warp.seat import Seated
 
 SHIRT = scenes.garment(kind=GarmentKind.LONG_SLEEVE)
 
@@ -245,7 +246,8 @@ def test_with_weights_placed_is_what_they_say(folder: Path) -> None:
     save_placing(folder / "placing.safetensors", network(), {})
     _, person, _ = scenes.scene()
     placed = points_of("placed", person)
-    direct = all_points(place(network(), person, SHIRT)[0])
+    seated, _ = Seated(partial(place, network()), FitOptions())(person, SHIRT)
+    direct = all_points(seated)
     assert np.abs(placed - direct).max() < 1.5, "half precision on disk costs no more"
     assert np.abs(placed - points_of("anchored", person)).max() > 5
 
