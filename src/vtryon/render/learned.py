@@ -31,6 +31,7 @@ from vtryon.warp.sampler import Texture, layers
 
 _AROUND = np.ones((5, 5), np.uint8)  # as in training: the pixels along an edge are mixed with the old garment
 _HEM = 6.0  # crop px over which a dress goes over into its skirt
+_CLOTH = (0.2, 0.8)  # a mask is a decision, and the crop's pixels are coarse
 _KEPT = (0.04, 0.96)  # below and above, the decision to keep a pixel of the source is taken
 
 
@@ -157,8 +158,9 @@ def _compose(
     coarse = _enlarged(keep[..., 0], crop, window)
     kept = smoothstep(*_KEPT, np.where((coarse > 0.02) & (coarse < 0.98), kept, coarse))[..., None]
     # where cloth meets what is kept, the border is that of the kept: cloth goes on under it
-    under = np.clip(mask / np.maximum(1 - keep, 0.1), 0, 1) * weight
-    share = _enlarged(np.ascontiguousarray(under[..., 0]), crop, window)[..., None]
+    under = np.clip(mask / np.maximum(1 - keep, 0.1), 0, 1)
+    cloth_there, weight = (_enlarged(np.ascontiguousarray(p[..., 0]), crop, window)[..., None] for p in (under, weight))
+    share = smoothstep(*_CLOTH, cloth_there) * weight
     beyond = _enlarged(np.ascontiguousarray(garment.transpose(1, 2, 0)), crop, window)
     colour = beyond + cloth.alpha[..., None] * (cloth.rgb - beyond)
     lit = np.clip(colour * _enlarged(cv2.resize(gain, CROP_SIZE[::-1]), crop, window), 0, 1)
