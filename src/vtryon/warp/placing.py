@@ -163,13 +163,12 @@ def along_arm(offsets: Tensor, arm: Tensor, reach: Tensor, side: float) -> Tenso
     turned = torch.sigmoid((f - _ELBOW) / 0.06)
     # a bone that points at the camera has no direction of its own: then down is as good as any
     down = arm.new_tensor([0.0, 0.05])
-    along = (
-        functional.normalize(upper + down, dim=-1) * (1 - turned) + functional.normalize(lower + down, dim=-1) * turned
-    )
+    above, below = (functional.normalize(bone + down, dim=-1) for bone in (upper, lower))
+    along: Tensor = above * (1 - turned) + below * turned
     along = along / along.norm(dim=-1, keepdim=True).clamp_min(0.3)
     outwards = side * torch.stack([along[..., 1], -along[..., 0]], -1)
     grid = offsets.reshape(-1, rows, columns, 2)
-    points = middle[:, :, None] + grid[..., :1] * along[:, :, None] + grid[..., 1:] * outwards[:, :, None]
+    points: Tensor = middle[:, :, None] + grid[..., :1] * along[:, :, None] + grid[..., 1:] * outwards[:, :, None]
     return points.reshape(offsets.shape)
 
 
