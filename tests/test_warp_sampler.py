@@ -217,3 +217,14 @@ def test_a_spline_refuses_points_that_do_not_match() -> None:
     lattice = garment_lattices(scenes.garment())[Part.TORSO]
     with pytest.raises(ValueError, match="rows, columns, 2"):
         Spline(Part.TORSO, lattice, lattice[:2])
+
+
+def test_outside_the_picture_colours_go_on_and_nothing_is_covered() -> None:
+    """A wider old garment is covered with what is sampled there: black would be seen."""
+    texture = Texture.of(scenes.garment(scenes.BLUE))
+    points = torch.tensor([[[-60.0, 200.0], [180.0, -40.0], [500.0, 200.0], [180.0, 200.0]]])
+    planes = texture.sample(points)
+    outside = planes[:, 0, :3]
+    assert torch.allclose(outside[:3], torch.tensor(scenes.BLUE)[:, None] / 255, atol=1e-3)
+    assert float(outside[3:].abs().max()) == 0.0
+    assert float(planes[3, 0, 3]) == 1.0

@@ -30,6 +30,7 @@ _LEAST_WALL = 0.003
 _RIM = 0.03
 """How thick a hanger or a strap is at most that parts the background in the neckline from that outside."""
 
+_DEEP = 0.02  # of the longer side: how deep in the cloth its colour is surely its outer side's
 _LOST = 0.02
 """Share of a confidently seen garment that colours may take away before they are distrusted."""
 
@@ -266,6 +267,27 @@ def fill_from(rgb: Array, sure: Array) -> Array:
     filled = colours[label]
     blurred = cv2.blur(filled, (5, 5))
     return np.asarray(np.where((distance > 2)[..., None], blurred, filled))
+
+
+def continued(rgb: Array, sure: Array) -> Array:
+    """(H, W, 3) uint8: the cloth's colours carried on past its outline, where a wider old garment is to be covered.
+
+    Near the outline as :func:`fill_from`; farther out from what lies deeper in the cloth, because the very rim shows
+    the dark inside of cuffs and hems, which would come out as black wedges.
+    """
+    size = max(sure.shape)
+    deep = _erode(sure, round(_DEEP * size))
+    near = fill_from(rgb, sure)
+    if not deep.any():
+        return near
+    side = 2 * round(2 * _DEEP * size) + 1
+    weight = cv2.blur(sure.astype(np.float32), (side, side))
+    known = rgb.astype(np.float32) * sure[..., None].astype(np.float32)
+    mean = cv2.blur(known, (side, side)) / np.maximum(weight, 1e-3)[..., None]
+    far = fill_from(np.clip(mean, 0, 255).astype(np.uint8), deep)  # means: a single fold would become a dark band
+    away = cv2.distanceTransform((~sure).astype(np.uint8), cv2.DIST_L2, 5)
+    share = np.clip(away / (_DEEP * size), 0.0, 1.0)[..., None]
+    return np.asarray(np.rint(near * (1 - share) + far * share), np.uint8)
 
 
 def _border(height: int, width: int, band: int) -> Array:

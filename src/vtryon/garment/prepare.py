@@ -10,7 +10,7 @@ import numpy as np
 from vtryon.errors import BadInputError
 from vtryon.garment.anatomy import inside_share, kind_of, snap_to_outline, split_parts, tilt_of
 from vtryon.garment.checks import UNCERTAIN, certainty, has_legs, picture_warnings, stands_out
-from vtryon.garment.cutout import cut_out, fill_from, largest_of_several
+from vtryon.garment.cutout import continued, cut_out, largest_of_several
 from vtryon.garment.load import load_picture
 from vtryon.garment.reader import GarmentReader, Reading
 from vtryon.garment.sleeves import Cut, complete_sleeves
@@ -74,7 +74,7 @@ def prepare(rgb: Array, alpha: Array | None = None, *, name: str = "garment") ->
     if not sure.any():
         raise _nothing_in(name)
     return Garment(
-        rgb=fill_from(cut.rgb, sure), alpha=cut.alpha, parts=cut.parts, kind=kind,
+        rgb=continued(cut.rgb, sure), alpha=cut.alpha, parts=cut.parts, kind=kind,
         keypoints=cut.points, cloth=main_colour(cut.rgb[sure]), warnings=tuple(warnings),
     )  # fmt: skip
 

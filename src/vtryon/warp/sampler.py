@@ -79,12 +79,15 @@ class Texture:
         )
 
     def sample(self, points: Tensor, planes: slice = slice(None)) -> Tensor:
-        """Some of the planes (C, h, w) at garment points (h, w, 2); nothing outside the picture."""
+        """Some of the planes (C, h, w), the first three among them, at garment points (h, w, 2). Outside the picture
+        nothing is covered, but colours go on: an old garment that is wider is covered with them."""
         h, w = self.planes.shape[-2:]
         size = torch.tensor([w, h], dtype=points.dtype, device=points.device)
         grid = points * self.scale / size * 2.0 - 1.0
         chosen = self.planes[:, planes]
-        return functional.grid_sample(chosen, grid[None], padding_mode="zeros", align_corners=False)[0]
+        result = functional.grid_sample(chosen, grid[None], padding_mode="border", align_corners=False)[0]
+        result[3:] *= (grid.abs() <= 1.0).all(-1)
+        return result
 
 
 def _sleeve(garment: Garment, part: Part, side: str) -> Array:
@@ -298,12 +301,13 @@ def layers(
 def _sleeve_layer(
     spline: Spline, window: tuple[float, float, float, float], size: tuple[int, int], texture: Texture
 ) -> Layer:
-    """A sleeve is small: only its own box is sampled."""
+    """A sleeve is small: only its own box, and some room about it, is sampled."""
     device = texture.planes.device
     rgb, alpha = torch.zeros(3, *size, device=device), torch.zeros(size, device=device)
     scale = np.array([size[1] / (window[2] - window[0]), size[0] / (window[3] - window[1])])
     at = (spline.points.reshape(-1, 2) - np.array(window[:2])) * scale
-    margin = 0.15 * float((at.max(0) - at.min(0)).max()) + 2
+    # with room for the colours that go on past its outline
+    margin = 0.6 * float((at.max(0) - at.min(0)).max()) + 2
     left, top = np.clip(np.floor(at.min(0) - margin), 0, size[::-1]).astype(int).tolist()
     right, bottom = np.clip(np.ceil(at.max(0) + margin), 0, size[::-1]).astype(int).tolist()
     if right > left and bottom > top:
