@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,3 +29,11 @@ def _no_error_is_only_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]
         r.getMessage() for when in ("setup", "call") for r in caplog.get_records(when) if r.levelno >= logging.ERROR
     ]
     assert not logged
+
+
+def pytest_configure() -> None:
+    """What is ignored here is ignored in every process started from here, and nohup and a shell's background ignore
+    signals; a handler that does nothing is not inherited."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda _number, _frame: None)
