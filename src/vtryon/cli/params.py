@@ -100,8 +100,17 @@ Device = Annotated[str, typer.Option(metavar="DEVICE", help="Where the networks 
 WarpChoice = Annotated[
     WarpMethod, typer.Option("--warp", help="What lays the garment on the body: a trained regressor or plain geometry.")
 ]
-FitChoice = Annotated[Fit, typer.Option("--fit", help="How closely the garment follows the body.")]
-Length = Annotated[float, typer.Option(min=0.5, max=2.0, help="Garment length, relative to its own proportions.")]
+FitChoice = Annotated[
+    Fit, typer.Option("--fit", help="How closely the garment follows the body; regular goes to the outline nearby.")
+]
+Length = Annotated[
+    float,
+    typer.Option(
+        min=0.5,
+        max=2.0,
+        help="Garment length, relative to its own proportions; at 1 the hem meets the old one where it is near.",
+    ),
+]
 Compare = Annotated[
     bool, typer.Option("--compare", help="Write before and after side by side.", rich_help_panel=OUTPUT)
 ]

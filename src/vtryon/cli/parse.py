@@ -37,9 +37,7 @@ def parse(
     start: params.Start = None,
     end: params.End = None,
     max_pixels: params.MaxPixels = None,
-    no_audio: Annotated[
-        bool, typer.Option("--no-audio", help="Leave the sound out.", rich_help_panel=params.OUTPUT)
-    ] = False,
+    no_audio: params.NoAudio = False,
     yes: params.Yes = False,
     no: params.No = False,
     as_json: params.Json = False,

@@ -44,6 +44,14 @@ Batch = Annotated[
 Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Decides everything random.")]
 
 
+def _prepared(size: str) -> Any:
+    return typer.Option(
+        metavar="FOLDER",
+        help=f"Prepared pictures, made from DATA where missing: {size}.  \\[default: cache in --out]",
+        show_default=False,
+    )
+
+
 class Preset(StrEnum):
     """Recipes: as our own weights are trained, or with the paper's settings."""
 
@@ -55,14 +63,7 @@ class Preset(StrEnum):
 def parser(
     data: Data,
     out: Out,
-    cache: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Prepared pictures, made from DATA where missing: 2.2 GB.  \\[default: cache in --out]",
-            show_default=False,
-        ),
-    ] = None,
+    cache: Annotated[Path | None, _prepared("2.2 GB")] = None,
     steps: Steps = None,
     small_steps: Annotated[
         int | None,
@@ -167,14 +168,7 @@ def garment(
 def tryon(
     data: Data,
     out: Out,
-    cache: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Prepared pictures, made from DATA where missing: 6 GB.  \\[default: cache in --out]",
-            show_default=False,
-        ),
-    ] = None,
+    cache: Annotated[Path | None, _prepared("6 GB")] = None,
     preset: Annotated[Preset, typer.Option(help="The optimiser's settings: ours, or the paper's.")] = Preset.OURS,
     steps: Steps = None,
     batch: Batch = None,

@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vtryon.evaluate.scenes import Scene, validation_scenes
-from vtryon.evaluate.texture import WINDOW, YAW_BINS, other_top, person_of
+from vtryon.evaluate.texture import WINDOW, other_top, person_of, yaw_group
 from vtryon.train.pairs import PICTURE
 from vtryon.types import Array, Part
 from vtryon.warp import Fitter, Spline, Texture, Warp, fitter, layers
@@ -47,8 +46,7 @@ def measure_folds(data: Path, *, warp: str = "auto") -> dict[str, Any]:
             one = _folds_of(scene, top, fit)
             if one is None:
                 continue
-            low, high = next((a, b) for a, b in pairwise(YAW_BINS) if abs(one.yaw) < b)
-            for group in ("all", f"yaw {low}-{high - (high == 181)}"):
+            for group in ("all", yaw_group(one.yaw)):
                 found[group].append(one)
     return {group: _summary(found[group]) for group in sorted(found)}
 

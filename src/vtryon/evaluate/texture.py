@@ -41,6 +41,12 @@ class Placed:
     iou: float
 
 
+def yaw_group(yaw: float) -> str:
+    """The group of ``YAW_BINS`` (degrees, either way) that a torso's yaw falls into."""
+    low, high = next((a, b) for a, b in pairwise(YAW_BINS) if abs(yaw) < b)
+    return f"yaw {low}-{high - (high == 181)}"
+
+
 def measure_texture(data: Path, *, warp: str = "auto") -> dict[str, Any]:
     """Every top of every validation scene, laid on its person; by yaw, and those facing the camera by kind."""
     fit = fitter(warp)
@@ -50,8 +56,7 @@ def measure_texture(data: Path, *, warp: str = "auto") -> dict[str, Any]:
             placed = place_top(scene, top, fit)
             if placed is None:
                 continue
-            low, high = next((a, b) for a, b in pairwise(YAW_BINS) if abs(placed.yaw) < b)
-            for group in ("all", f"yaw {low}-{high - (high == 181)}"):
+            for group in ("all", yaw_group(placed.yaw)):
                 found[group].append(placed)
             if abs(placed.yaw) < 45:
                 found[f"yaw under 45, {placed.kind}"].append(placed)

@@ -144,22 +144,22 @@ class Composer:
             result = np.zeros(window.size, np.float32)
             part = _box(mask, person.crop, window)
             if part is not None:
-                edges = _enlarged(guide.coefficients(mask), person.crop, part)
+                edges = enlarged(guide.coefficients(mask), person.crop, part)
                 at = part.within(window)
                 # a label is a decision; half a hand is not
                 result[at] = smoothstep(0.2, 0.8, apply_coefficients(edges, full[at]))
             return result
 
         out = full.copy()
-        old = _enlarged(gone, person.crop, window)[..., None]
+        old = enlarged(gone, person.crop, window)[..., None]
         old = np.maximum(old, (fine(gone) * (old[..., 0] > 0.02))[..., None]) if gone.max() > 0.02 else old
-        out += old * (_enlarged(fill, person.crop, window) - out)
-        light = _enlarged(planes[..., 4], person.crop, window)
+        out += old * (enlarged(fill, person.crop, window) - out)
+        light = enlarged(planes[..., 4], person.crop, window)
         front, left, right = (fine(planes[..., i]) for i in (1, 2, 3))
-        covered = [_enlarged(planes[..., i], person.crop, window) for i in (5, 6)]  # no edge to follow: an old sleeve
+        covered = [enlarged(planes[..., i], person.crop, window) for i in (5, 6)]  # no edge to follow: an old sleeve
         left, right = np.maximum(left, covered[0]), np.maximum(right, covered[1])
         cloth = fine(planes[..., 0])
-        doubt = 1.0 - _enlarged(trust, person.crop, window)
+        doubt = 1.0 - enlarged(trust, person.crop, window)
         for layer in sharp:
             part = _box(snap[..., layer.part - 1], person.crop, window)
             if part is None:
@@ -170,8 +170,8 @@ class Composer:
                 before = np.maximum(before, left[at])
             if layer.part != Part.RIGHT_SLEEVE:
                 before = np.maximum(before, right[at])
-            alpha = layer.alpha.cpu().numpy()[at] * _enlarged(room[..., layer.part - 1], person.crop, part)
-            alpha = np.maximum(alpha, cloth[at] * _enlarged(snap[..., layer.part - 1], person.crop, part))
+            alpha = layer.alpha.cpu().numpy()[at] * enlarged(room[..., layer.part - 1], person.crop, part)
+            alpha = np.maximum(alpha, cloth[at] * enlarged(snap[..., layer.part - 1], person.crop, part))
             alpha = (alpha * (1.0 - before))[..., None]
             shade = light[at] * _round(layer.across.cpu().numpy()[at], doubt[at])
             colour = layer.rgb.cpu().numpy()[:, at[0], at[1]].transpose(1, 2, 0) * shade[..., None]
@@ -196,18 +196,12 @@ def _box(mask: Array, crop: Crop, window: Window) -> Window | None:
     return Window(left, top, right, bottom) if right > left and bottom > top else None
 
 
-def _enlarged(planes: Array, crop: Crop, window: Window) -> Array:
+def enlarged(planes: Array, crop: Crop, window: Window) -> Array:
     """Planes (256, 192[, C <= 4]) of the crop grid over a window of the frame, bilinear."""
-    sx, sy = CROP_SIZE[1] / crop.width, CROP_SIZE[0] / crop.height
-    matrix = np.array(
-        [
-            [sx, 0.0, sx * (window.left + 0.5 - crop.left) - 0.5],
-            [0.0, sy, sy * (window.top + 0.5 - crop.top) - 0.5],
-        ]
-    )
+    matrix = crop.matrix()
+    matrix[:, 2] += matrix[:, :2] @ (window.left + 0.5, window.top + 0.5) - 0.5
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    size = window.size[::-1]
-    return np.asarray(cv2.warpAffine(planes, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE))
+    return np.asarray(cv2.warpAffine(planes, matrix, window.size[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE))
 
 
 def _crop_window(crop: Crop) -> tuple[float, float, float, float]:

@@ -19,7 +19,7 @@ from vtryon import weights
 from vtryon.device import Compute, choose, fastest
 from vtryon.person.crop import picture_on
 from vtryon.person.network import fold
-from vtryon.render.compose import Window
+from vtryon.render.compose import Window, enlarged
 from vtryon.render.filters import GuidedUpsampler, apply_coefficients, smoothstep
 from vtryon.render.flow import SourceFlow
 from vtryon.render.inputs import KEPT, View, kept_shares, light_hint, network_input
@@ -153,18 +153,18 @@ def _compose(
     )
     full = source.astype(np.float32) * np.float32(1 / 255)
     guide = GuidedUpsampler(picture.astype(np.float32) / 255)
-    kept = apply_coefficients(_enlarged(guide.coefficients(keep[..., 0]), crop, window), full)
+    kept = apply_coefficients(enlarged(guide.coefficients(keep[..., 0]), crop, window), full)
     # an edge of the source is followed where there is one; far from the decision the network has the last word
-    coarse = _enlarged(keep[..., 0], crop, window)
+    coarse = enlarged(keep[..., 0], crop, window)
     kept = smoothstep(*_KEPT, np.where((coarse > 0.02) & (coarse < 0.98), kept, coarse))[..., None]
     # where cloth meets what is kept, the border is that of the kept: cloth goes on under it
     under = np.clip(mask / np.maximum(1 - keep, 0.1), 0, 1)
-    cloth_there, weight = (_enlarged(np.ascontiguousarray(p[..., 0]), crop, window)[..., None] for p in (under, weight))
+    cloth_there, weight = (enlarged(np.ascontiguousarray(p[..., 0]), crop, window)[..., None] for p in (under, weight))
     share = smoothstep(*_CLOTH, cloth_there) * weight
-    beyond = _enlarged(np.ascontiguousarray(garment.transpose(1, 2, 0)), crop, window)
+    beyond = enlarged(np.ascontiguousarray(garment.transpose(1, 2, 0)), crop, window)
     colour = beyond + cloth.alpha[..., None] * (cloth.rgb - beyond)
-    lit = np.clip(colour * _enlarged(cv2.resize(gain, CROP_SIZE[::-1]), crop, window), 0, 1)
-    inner = _enlarged(np.ascontiguousarray(person), crop, window)
+    lit = np.clip(colour * enlarged(cv2.resize(gain, CROP_SIZE[::-1]), crop, window), 0, 1)
+    inner = enlarged(np.ascontiguousarray(person), crop, window)
     inner += share * (lit - inner)
     out = np.clip((full + (1 - kept) * (inner - full)) * 255 + 0.5, 0, 255).astype(np.uint8)
     return np.asarray(np.where(kept >= 1, source, out))
@@ -181,14 +181,6 @@ def _edited(changed: Array, crop: Crop, shape: tuple[int, ...]) -> Window | None
     left, right = np.clip([low[0], high[0] + 1], 0, shape[1]).tolist()
     top, bottom = np.clip([low[1], high[1] + 1], 0, shape[0]).tolist()
     return Window(left, top, right, bottom) if right > left and bottom > top else None
-
-
-def _enlarged(planes: Array, crop: Crop, window: Window) -> Array:
-    """Planes (256, 192[, C <= 4]) of the crop grid over a window of the frame, bilinear."""
-    matrix = crop.matrix()
-    matrix[:, 2] += matrix[:, :2] @ (window.left + 0.5, window.top + 0.5) - 0.5
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return np.asarray(cv2.warpAffine(planes, matrix, window.size[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE))
 
 
 def _run(

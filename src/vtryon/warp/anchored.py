@@ -110,6 +110,7 @@ class FitState:
     shot: int
 
 
+_WIDTH = (0.95, 1.2)  # of the lattice's own half width
 _OUTLINE_PACE = 0.12  # share of the new frame in the remembered outline
 
 
@@ -123,7 +124,7 @@ def fit(
     lattices = garment_lattices(garment)
     scale = garment_scale(garment, body) * FITS[options.fit]
     torso = _place_torso(body, garment, lattices[Part.TORSO], scale, options)
-    outline = _outline(person, body, torso)
+    outline = outline_factors(person, body.across, torso, _WIDTH)
     if state is not None:
         outline = state.outline + _OUTLINE_PACE * (outline - state.outline)
     torso = _widened(torso, outline)
@@ -229,11 +230,12 @@ class _Place:
         return shift
 
 
-def _outline(person: Person, body: Body, points: Array) -> Array:
-    """(rows, 2) factors that take the lattice's left and right half, row by row, to the body's outline in the matte.
+def outline_factors(person: Person, across: Array, points: Array, limits: tuple[float, float]) -> Array:
+    """(rows, 2) factors that take the half widths of a torso's lattice, row by row, to the body's outline in the matte.
 
-    The worn garment shows in the matte too, so its width is only trusted near what the new one has by itself;
-    a wider outline is an arm at rest or a wide old garment.
+    ``points`` (rows, columns, 2) frame px; ``across`` unit vector from their first column to the last. The worn garment
+    shows in the matte too, so its width is only trusted within ``limits`` of what the new one has by itself; a wider
+    outline is an arm at rest or a wide old garment.
     """
     factors = np.ones((len(points), 2))
     bare = np.clip(person.matte - person.probability(Label.LEFT_ARM, Label.RIGHT_ARM), 0.0, 1.0)
@@ -241,19 +243,26 @@ def _outline(person: Person, body: Body, points: Array) -> Array:
         centre = row.mean(0)
         half = max(float(np.linalg.norm(row[-1] - row[0])) / 2, 1e-3)
         for j, sign in enumerate((-1.0, 1.0)):
-            edge = _edge(person, bare, centre, sign * body.across, half)
+            edge = edge_along(person, bare, centre, sign * across, half)
             if edge is not None:
-                factors[i, j] = np.clip(edge / half, 0.95, 1.2)
+                factors[i, j] = np.clip(edge / half, *limits)
     factors[0] = (1.0 + factors[1]) / 2
     return factors
 
 
-def _edge(person: Person, mask: Array, origin: Array, direction: Array, expected: float) -> float | None:
-    """Distance from ``origin`` (frame px) along ``direction`` at which ``mask`` (crop grid) ends, the end nearest to
-    ``expected`` within 0.7 to 1.35 of it; None if it does not end there."""
-    reach = np.linspace(0.7, 1.35, 40) * expected
-    inside = _sample(mask, person.crop.to_crop(origin + direction * reach[:, None])) > 0.5
-    ends = np.flatnonzero(inside[:-1] & ~inside[1:])
+def edge_along(
+    person: Person, mask: Array, origin: Array, direction: Array, expected: float, farthest: float = 1.35
+) -> float | None:
+    """Distance from ``origin`` (2,) frame px along the unit vector ``direction`` at which ``mask`` (256, 192) on the
+    crop grid ends: the end nearest to ``expected``, within 0.7 to ``farthest`` of it; None if it does not end there,
+    which the crop's own edge does not count as."""
+    reach = np.linspace(0.7, farthest, 40) * expected
+    at = person.crop.to_crop(origin + direction * reach[:, None])
+    x, y = np.floor(at[:, 0]).astype(int), np.floor(at[:, 1]).astype(int)
+    ok = (x >= 0) & (y >= 0) & (x < mask.shape[1]) & (y < mask.shape[0])
+    inside = np.zeros(len(reach), bool)
+    inside[ok] = mask[y[ok], x[ok]] > 0.5
+    ends = np.flatnonzero(inside[:-1] & ~inside[1:] & ok[1:])
     if ends.size == 0:
         return None
     return float(reach[ends[np.argmin(np.abs(reach[ends] - expected))]])
@@ -264,15 +273,6 @@ def _widened(points: Array, factors: Array) -> Array:
     middle = points.shape[1] // 2
     per_point = np.repeat(factors, [middle, points.shape[1] - middle], axis=1)[..., None]
     return np.asarray((centre + (points - centre) * per_point).astype(np.float32))
-
-
-def _sample(grid: Array, points: Array) -> Array:
-    """Nearest values of a crop grid (256, 192) at crop points (N, 2); 0 outside."""
-    x, y = np.floor(points[:, 0]).astype(int), np.floor(points[:, 1]).astype(int)
-    ok = (x >= 0) & (y >= 0) & (x < grid.shape[1]) & (y < grid.shape[0])
-    values = np.zeros(len(points), np.float32)
-    values[ok] = grid[y[ok], x[ok]]
-    return values
 
 
 # Where along the arm (0 shoulder, 1 wrist) a sleeve ends whose length is x * b: medians over the training scenes.
@@ -329,7 +329,7 @@ class _Sleeve:
         factors = []
         for i in range(1, len(self.widths)):
             point, normal = self.at(0.1 + (self.end - 0.1) * i / (len(self.widths) - 1))
-            edge = _edge(person, person.matte, point, normal, 1.15 * float(self.widths[i]))
+            edge = edge_along(person, person.matte, point, normal, 1.15 * float(self.widths[i]))
             if edge is not None:
                 factors.append(edge / float(self.widths[i]))
         return float(np.clip(np.median(factors), 0.95, 1.4)) if factors else 1.0

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from vtryon.types import WORN_TOP, Array, Garment, Label, Part, Person
-from vtryon.warp.anchored import FitOptions
+from vtryon.types import WORN_TOP, Array, Garment, Part, Person
+from vtryon.warp.anchored import FitOptions, edge_along, outline_factors
 from vtryon.warp.lattice import Spline, Warp
 from vtryon.warp.tps import ThinPlate
 
@@ -55,7 +55,10 @@ class Seated:
         seat = SeatState(np.ones((len(torso), 2)), {}, 0.0, inner, person.shot)
         if self._options.fit == "regular":
             sleeves = {s.part: _around_arm(person, s.points) for s in warp.splines if s.part != Part.TORSO}
-            seat = replace(seat, sides=_sides(person, torso, down), sleeves=sleeves)
+            across = np.array([down[1], -down[0]])
+            if (torso[:, -1] - torso[:, 0]).sum(0) @ across < 0:  # from behind, right and left change places
+                across = -across
+            seat = replace(seat, sides=outline_factors(person, across, torso, _WIDTH), sleeves=sleeves)
         if self._options.length == 1.0:
             seat = replace(seat, hem=_hem(person, torso, down))
         if state is not None:
@@ -75,22 +78,6 @@ def _slowly(old: SeatState, new: SeatState) -> SeatState:
 def _length(person: Person) -> float:
     points = person.pose.points
     return max(float(np.linalg.norm(points[[23, 24]].mean(0) - points[[11, 12]].mean(0))), 1.0)
-
-
-def _sides(person: Person, points: Array, down: Array) -> Array:
-    """(rows, 2) factors that take the lattice's half widths, row by row, to the torso's outline without its arms."""
-    across = np.array([down[1], -down[0]])
-    factors = np.ones((len(points), 2))
-    bare = np.clip(person.matte - person.probability(Label.LEFT_ARM, Label.RIGHT_ARM), 0.0, 1.0)
-    for i, row in enumerate(points[1:], start=1):
-        centre, half = row.mean(0), max(float(np.linalg.norm(row[-1] - row[0])) / 2, 1e-3)
-        order = 1.0 if (row[-1] - row[0]) @ across > 0 else -1.0  # from behind, the wearer's right is on the right
-        for j, sign in enumerate((-order, order)):
-            edge = edge_along(person, bare, centre, sign * across, half)
-            if edge is not None:
-                factors[i, j] = np.clip(edge / half, *_WIDTH)
-    factors[0] = (1.0 + factors[1]) / 2
-    return factors
 
 
 def _around_arm(person: Person, points: Array) -> float:
@@ -122,23 +109,6 @@ def _hem(person: Person, points: Array, down: Array) -> float:
         return 0.0
     shift = float(np.median(shifts))
     return shift * float(np.clip((_FAR - abs(shift)) / (_FAR - _NEAR), 0.0, 1.0))
-
-
-def edge_along(
-    person: Person, mask: Array, origin: Array, direction: Array, expected: float, farthest: float = 1.35
-) -> float | None:
-    """Distance from ``origin`` (2,) frame px along the unit vector ``direction`` at which ``mask`` (256, 192) on the
-    crop grid ends: the end nearest to ``expected``, within 0.7 to ``farthest`` of it; None if it does not end there."""
-    reach = np.linspace(0.7, farthest, 40) * expected
-    at = person.crop.to_crop(origin + direction * reach[:, None])
-    x, y = np.floor(at[:, 0]).astype(int), np.floor(at[:, 1]).astype(int)
-    ok = (x >= 0) & (y >= 0) & (x < mask.shape[1]) & (y < mask.shape[0])
-    inside = np.zeros(len(reach), bool)
-    inside[ok] = mask[y[ok], x[ok]] > 0.5
-    ends = np.flatnonzero(inside[:-1] & ~inside[1:] & ok[1:])
-    if ends.size == 0:
-        return None
-    return float(reach[ends[np.argmin(np.abs(reach[ends] - expected))]])
 
 
 def _moved(points: Array, sides: Array, hem: Array) -> Array:
