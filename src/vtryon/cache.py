@@ -33,8 +33,8 @@ LIMIT = "VTRYON_CACHE_SIZE"
 
 DEFAULT_LIMIT = 20 * 10**9
 
-KINDS = ("people", "garments", "inputs")
-"""Analyses of people, prepared garments, and copies of remote inputs."""
+KINDS = ("people", "garments", "inputs", "clips", "laid")
+"""Analyses of people, prepared garments, copies of remote inputs; of data sets: clips, and garments laid on them."""
 
 STAGING = "staging"
 """The sub-folder in which remote outputs are made, before they are sent."""

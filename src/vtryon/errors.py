@@ -17,9 +17,16 @@ from __future__ import annotations
 
 
 class VtryonError(Exception):
-    """Any failure that is shown to the user as one line."""
+    """Any failure that is shown to the user as one line.
+
+    ``details`` are further lines that are shown below it as they are, where one line cannot say what was expected.
+    """
 
     exit_code: int = 1
+
+    def __init__(self, message: str, *, details: str = "") -> None:
+        super().__init__(message)
+        self.details = details
 
 
 class UsageError(VtryonError):

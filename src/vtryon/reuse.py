@@ -128,9 +128,13 @@ def file_digest(path: Path) -> str:
 
 def _person_key(options: Options) -> str:
     """What an analysis depends on: the video (SHA-256), the part of it, and what analyses it, where."""
-    made_by = (_code("person"), version("mediapipe"), weights.listing().get("parser"))
     part = (file_digest(options.person), options.start, options.end)
-    return _digest("people", *part, *made_by, device_type(options.device))
+    return _digest("people", *part, *analysis_version(options.device))
+
+
+def analysis_version(device: str) -> tuple[object, ...]:
+    """What analyses people here, on ``device``: with anything else of it, analyses may come out otherwise."""
+    return _code("person"), version("mediapipe"), weights.listing().get("parser"), device_type(device)
 
 
 def _garment_key(path: Path) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vtryon import __version__
-from vtryon.cli import cache, tools, train
+from vtryon.cli import cache, data, tools, train
 from vtryon.cli.batch import batch
 from vtryon.cli.parse import parse
 from vtryon.cli.run import run
@@ -47,6 +47,7 @@ app.command()(tools.benchmark)
 app.command()(tools.probe)
 app.command()(tools.info)
 app.add_typer(cache.app, name="cache")
+app.add_typer(data.app, name="data")
 app.add_typer(train.app, name="train")
 
 

@@ -65,9 +65,11 @@ class Terminal:
         if self._meter is not None:
             self._meter.close()
 
-    def fail(self, message: str, code: int) -> NoReturn:
-        """One line on standard error and out."""
+    def fail(self, message: str, code: int, details: str = "") -> NoReturn:
+        """One line on standard error, below it the details where there are any, and out."""
         self._say(f"error: {message}")
+        if details:
+            typer.echo(f"\n{details}", err=True)
         raise typer.Exit(code)
 
     def stopped(self, signum: int) -> NoReturn:
@@ -100,7 +102,7 @@ def reporting(*, verbose: int = 0, quiet: bool = False, if_stopped: str = "nothi
         except VtryonError as problem:
             if verbose > 1:
                 _show_traceback(terminal)
-            terminal.fail(str(problem), problem.exit_code)
+            terminal.fail(str(problem), problem.exit_code, problem.details)
         except (Stopped, KeyboardInterrupt) as stop:
             terminal.stopped(stop.signum if isinstance(stop, Stopped) else signal.SIGINT)
         except (typer.Exit, typer.BadParameter, typer.Abort):

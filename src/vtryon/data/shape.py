@@ -62,12 +62,12 @@ def recognise(root: Path) -> Layout:
     found = {layout: sum((root / sign).exists() for sign in signs) for layout, signs in _SIGNS.items()}
     best = max(found, key=lambda layout: found[layout])
     if not found[best]:
-        trees = "\n\n".join(f"{layout}:\n{text}" for layout, text in EXPECTED.items())
-        raise BadInputError(f"{root}: none of the known data sets; expected one of\n\n{trees}")
+        trees = "\n\n".join(f"{layout}\n{text}" for layout, text in EXPECTED.items())
+        raise BadInputError(f"{root}: none of the data sets that are known: {', '.join(EXPECTED)}", details=trees)
     return best
 
 
 def missing(root: Path, layout: Layout, what: Path | str) -> MissingInputError:
-    """The error for a tree of ``layout`` in which ``what``, a path or words, is missing."""
+    """The error for a tree of ``layout`` in which ``what``, a path or words, is missing; it shows what is expected."""
     line = f"{what} is missing" if isinstance(what, Path) else what
-    return MissingInputError(f"{line}; {root} is taken for {layout}, which looks like this:\n\n{EXPECTED[layout]}")
+    return MissingInputError(f"{line}; {root} is taken for {layout}", details=f"{layout}\n{EXPECTED[layout]}")
