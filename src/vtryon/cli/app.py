@@ -10,6 +10,7 @@ import typer
 from vtryon import __version__
 from vtryon.cli import cache, data, tools, train
 from vtryon.cli.batch import batch
+from vtryon.cli.evaluate import evaluate
 from vtryon.cli.parse import parse
 from vtryon.cli.run import run
 from vtryon.cli.warp import warp
@@ -43,6 +44,7 @@ app.command()(run)
 app.command()(batch)
 app.command()(warp)
 app.command()(parse)
+app.command()(evaluate)
 app.command()(tools.benchmark)
 app.command()(tools.probe)
 app.command()(tools.info)

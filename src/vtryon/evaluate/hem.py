@@ -107,11 +107,12 @@ def outline_steps(alphas: Sequence[Array]) -> Array:
     return np.concatenate(steps)
 
 
-def edge_steps(pictures: Sequence[Array], coverage: Array) -> Array:
+def edge_steps(pictures: Sequence[Array], coverage: Array, seen: Array | None = None) -> Array:
     """(N,) px: how far the edges that pictures (H, W) show along the outline of ``coverage`` (H, W) move.
 
     Grey values are read along the outline's normals; a strip of neighbouring profiles is moved as one, by least squares
-    against its mean over time (Lucas and Kanade 1981 in one dimension). Strips without an edge do not count.
+    against its mean over time (Lucas and Kanade 1981 in one dimension). Strips without an edge do not count, nor do
+    those that leave ``seen`` (H, W) bool.
     """
     x, y, along_x, along_y = outline_normals(coverage)
     reach = np.arange(-_REACH, _REACH + 0.01, 0.5, dtype=np.float32)
@@ -130,6 +131,9 @@ def edge_steps(pictures: Sequence[Array], coverage: Array) -> Array:
     slope = np.gradient(mean, reach, axis=2)
     ends = np.abs(mean[..., -4:].mean(axis=(1, 2)) - mean[..., :4].mean(axis=(1, 2)))
     clear = ends > _CONTRAST
+    if seen is not None:
+        known = cv2.remap(seen.astype(np.float32), map_x, map_y, cv2.INTER_NEAREST)
+        clear &= known[:whole].reshape(shape).min(axis=(1, 2)) > 0.5
     moved = -((read - mean) * slope).sum(axis=(2, 3))[:, clear] / (slope**2).sum(axis=(1, 2))[clear]
     return np.asarray(np.abs(np.diff(moved, axis=0)).ravel())
 
