@@ -43,9 +43,11 @@ def check_tree(tree: Tree, *, first: int = 5, report: Callable[[int, int], None]
     ``report`` is told how many clips have been looked at, and of how many.
     """
     faults = list(tree.broken)
-    clips = {(s.split, s.person_id): s for s in reversed(tree.samples)}
+    clips: dict[tuple[str, str], Sample] = {}
+    for sample in tree.samples:
+        clips.setdefault((sample.split, sample.person_id), sample)
     frames: dict[tuple[str, str], int | None] = {}
-    for n, (name, sample) in enumerate(sorted(clips.items()), 1):
+    for n, (name, sample) in enumerate(clips.items(), 1):
         frames[name], wrong = _look(sample)
         faults += wrong
         if report is not None:
@@ -89,7 +91,7 @@ def _look(sample: Sample) -> tuple[int | None, list[str]]:
         if isinstance(found, str):
             wrong.append(found)
         elif size not in (None, found):
-            wrong.append(f"{path}: {found[0]} x {found[1]} px, the frames before it have {size}")
+            wrong.append(f"{path}: {found[0]} x {found[1]} px, the frames before it have another size")
         else:
             size = found
     return len(pictures), wrong

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 
 import cv2
@@ -30,6 +31,7 @@ OPENPOSE = {
 """Joints of OpenPose's 18 (COCO) to MediaPipe's 33; the neck (1) has no counterpart."""
 
 _HANDS = {15: (17, 19, 21), 16: (18, 20, 22)}  # landmarks that go with a wrist
+_FLO = 202021.25  # the first number of every .flo file
 _SURE = 0.05  # confidence below which OpenPose has not seen a joint
 
 
@@ -108,12 +110,20 @@ def read_flow(path: Path, size: tuple[int, int]) -> Array:
     It is read as ShineOn uses it: what is added to a pixel's place to find it in the frame before.
 
     Raises:
-        BadInputError: it is not whole.
+        MissingInputError, BadInputError: it cannot be read, or is not whole.
     """
-    flow = cv2.readOpticalFlow(str(path))
-    if flow is None or flow.ndim != 3 or not np.isfinite(flow).all():
-        raise BadInputError(f"{path}: not a whole .flo file")
-    h, w = flow.shape[:2]
+    try:
+        data = path.read_bytes()
+        mark, w, h = struct.unpack_from("<fii", data)  # OpenCV's own reader fails badly on damaged files
+        flow = np.frombuffer(data, "<f4", 2 * w * h, 12).reshape(h, w, 2)
+    except OSError as problem:
+        raise MissingInputError(f"{path}: cannot be read ({problem.strerror})") from problem
+    except (struct.error, ValueError) as problem:
+        raise BadInputError(f"{path}: not a whole .flo file") from problem
+    if mark != _FLO or flow.size == 0 or not np.isfinite(flow).all():
+        raise BadInputError(f"{path}: not a .flo file of finite numbers")
     if (h, w) != size:
-        flow = cv2.resize(flow, size[::-1], interpolation=cv2.INTER_LINEAR) * np.array([size[1] / w, size[0] / h], np.float32)
+        flow = cv2.resize(flow, size[::-1], interpolation=cv2.INTER_LINEAR) * np.array(
+            [size[1] / w, size[0] / h], np.float32
+        )
     return np.asarray(flow, np.float32)
