@@ -45,8 +45,8 @@ MEASURES = {
     ),
     "warp_ratio": Measure(
         "warp error ratio", False, 2,
-        "squared difference to the frame before, carried by the source's optical flow (DIS, where forward and backward "
-        "agree), over the same of the source, {region}",
+        "squared difference to the frame before, carried by the source's optical flow (DIS, where both directions and "
+        "the pictures agree), over the same of the source, {region}",
     ),
     "hem_jitter": Measure(
         "hem jitter", False, 3,

@@ -17,20 +17,24 @@ from vtryon.evaluate.still import HEIGHT
 from vtryon.render.flow import Flow, SourceFlow
 from vtryon.types import Array
 
+_AGREES = 0.5  # of the flow's own agreement of pictures, as wherever labels are carried
 _NO_ERROR = 1e-9  # below it the source is a still without noise, and nothing can be divided by it
 
 
 @dataclass(frozen=True, eq=False)
 class Motion:
-    """Optical flow from a picture to the next, and ``seen`` (H, W) bool: where forward and backward flow agree, so that
-    what is seen was seen before."""
+    """Optical flow from a picture to the next, and ``seen`` (H, W) bool: where what is seen was seen before."""
 
     flow: Flow
     seen: Array
 
 
 def motion_between(previous: Array, current: Array) -> Motion:
-    """Flow between two RGB pictures (H, W, 3) uint8 with the consistency check of Sundaram et al. 2010, eq. (5)."""
+    """Flow between two RGB pictures (H, W, 3) uint8, and where it is trusted.
+
+    Forward and backward flow must agree (Sundaram et al. 2010, eq. (5)), and so must the pictures after the motion:
+    the flow of small pictures is so smooth that it agrees with itself across what is uncovered.
+    """
     find = SourceFlow()
     flow, forward = find(previous, current), find(current, previous).backward
     there_and_back = flow.backward + flow.carry(forward)
@@ -39,7 +43,8 @@ def motion_between(previous: Array, current: Array) -> Motion:
     x, y = np.meshgrid(np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32))
     x, y = x + flow.backward[..., 0], y + flow.backward[..., 1]
     inside = (x >= 0) & (y >= 0) & (x <= w - 1) & (y <= h - 1)
-    return Motion(flow, (np.square(there_and_back).sum(-1) < 0.01 * size + 0.5) & inside)
+    agrees = np.square(there_and_back).sum(-1) < 0.01 * size + 0.5
+    return Motion(flow, agrees & inside & (flow.valid > _AGREES))
 
 
 def warp_error(previous: Array, current: Array, motion: Motion, region: Array) -> float | None:
