@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import replace
 from itertools import pairwise
@@ -13,8 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from vtryon.device import Compute, choose
-from vtryon.errors import BadInputError
+from vtryon.errors import BadInputError, UsageError
 from vtryon.train.loop import Batch, LoopConfig, Task, fit
+from vtryon.train.parallel import ALONE, Ranks, joined
+from vtryon.train.record import record
 
 CONFIG = LoopConfig(steps=12, batch=8, peak_rate=0.05, warmup=3, validate_every=6, save_every=0.0, seed=3)
 CPU = choose("cpu")
@@ -93,3 +96,43 @@ def test_the_rate_warms_up_and_decays() -> None:
     assert rates.index(max(rates)) in (9, 10)
     assert all(a > b for a, b in pairwise(rates[10:]))
     assert rates[-1] < 0.02
+
+
+def test_a_run_may_end_before_its_schedule_does(tmp_path: Path) -> None:
+    short = replace(CONFIG, stop=5)
+    assert (short.last, replace(CONFIG, stop=500).last, CONFIG.last) == (5, 12, 12)
+    fit(net(), task(), short, CPU, tmp_path / "parts")
+    whole, parts = net(), net()
+    fit(whole, task(), CONFIG, CPU, tmp_path / "whole")
+    fit(parts, task(), CONFIG, CPU, tmp_path / "parts")
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), parts.parameters(), strict=True))
+
+
+def test_the_log_is_a_table_too(tmp_path: Path) -> None:
+    fit(net(), task(), CONFIG, CPU, tmp_path)
+    rows = list(csv.DictReader((tmp_path / "log.csv").read_text().splitlines()))
+    assert [row["step"] for row in rows] == ["6", "12"]
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [float(row["loss.l1"]) for row in rows] == [line["loss"]["l1"] for line in lines]
+    assert float(rows[0]["rate"]) == CONFIG.rate(5)
+
+
+def test_a_table_has_a_column_for_what_comes_later(tmp_path: Path) -> None:
+    record(tmp_path, {"step": 1, "loss": {"a": 1.0}})
+    record(tmp_path, {"step": 2, "loss": {"a": 2.0, "b": 3.0}})
+    assert (tmp_path / "log.csv").read_text().splitlines() == ["step,loss.a,loss.b", "1,1.0,", "2,2.0,3.0"]
+
+
+def test_a_batch_is_shared_evenly_or_not_at_all() -> None:
+    assert Ranks(1, 4).share(32) == 8
+    with pytest.raises(UsageError, match="a batch of 6 cannot be shared by 4 processes"):
+        Ranks(0, 4).share(6)
+
+
+def test_processes_of_a_group_take_gpus_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="takes a GPU of its own"), joined("cuda:1"):
+        pass
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    with joined("cuda:1") as found:
+        assert found == (ALONE, "cuda:1")

@@ -139,7 +139,12 @@ def analysis_version(device: str) -> tuple[object, ...]:
 
 def _garment_key(path: Path) -> str:
     """What a prepared garment depends on: its picture (SHA-256), and what prepares it."""
-    return _digest("garment", file_digest(path), _code("garment"), weights.listing().get("garment"))
+    return _digest("garment", file_digest(path), *garment_version())
+
+
+def garment_version() -> tuple[object, ...]:
+    """What prepares garments here."""
+    return _code("garment"), weights.listing().get("garment")
 
 
 def device_type(name: str) -> str:

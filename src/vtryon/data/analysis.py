@@ -21,16 +21,21 @@ from vtryon.data.footage import read_frames
 from vtryon.data.parts import part_path, read_flow, read_joints, read_lip, with_joints
 from vtryon.data.store import Clip, Moment, open_clip, save_clip
 from vtryon.data.tree import Sample
-from vtryon.errors import MissingInputError
+from vtryon.errors import BadInputError, MissingInputError
+from vtryon.garment import load_picture
+from vtryon.garment import prepare as cut_garment
+from vtryon.garment.store import read_garment, save_garment
 from vtryon.person import Labeller, analyse, picture_on
 from vtryon.render.flow import Flow, SourceFlow, agreement
-from vtryon.reuse import analysis_version, garment
+from vtryon.reuse import analysis_version, file_digest, garment, garment_version
 from vtryon.types import CROP_SIZE, Array, Crop, Frame, Garment, Label, Person
 
 log = logging.getLogger(__name__)
 
 _KEEP = 10**15
 """Bytes: a data set's cache is not cleared behind its user's back."""
+
+_ON = 128  # of 255: the least of a mask that is garment
 
 _OURS = (Label.FACE, Label.LEFT_ARM, Label.RIGHT_ARM)  # LIP has no name for the neck and calls it background
 
@@ -70,7 +75,23 @@ class Analysis:
         Raises:
             MissingInputError, BadInputError: as :func:`vtryon.garment.load_garment`.
         """
-        return garment(self.cache, sample.garment)
+        if sample.garment_mask is None:
+            return garment(self.cache, sample.garment)
+        return self._masked(sample.garment, sample.garment_mask)
+
+    def _masked(self, picture: Path, mask: Path) -> Garment:
+        """A garment whose outline the data set gives."""
+        key = hashlib.sha256(repr((file_digest(picture), file_digest(mask), garment_version())).encode()).hexdigest()
+
+        def make(entry: Path) -> None:
+            rgb, _ = load_picture(picture)
+            grey = load_picture(mask)[0].max(axis=2)
+            if grey.shape != rgb.shape[:2]:
+                raise BadInputError(f"{mask}: not of the size of {picture}")
+            cut = cut_garment(rgb, (grey >= _ON).astype(np.float32), name=str(picture))
+            save_garment(entry, cut, key=key, name=str(picture))
+
+        return self.cache.get("garments", key, make=make, read=lambda p: read_garment(p, key=key, name=str(picture)))
 
     def _moments(self, sample: Sample) -> Iterator[Moment | None]:
         """Every frame of the footage; None where nobody is seen."""

@@ -46,7 +46,7 @@ class RenderMemory:
 
 
 @dataclass(frozen=True, eq=False)
-class _Cloth:
+class Cloth:
     """A warped garment, its parts laid over each other: ``rgb`` (h, w, 3) in [0, 1], coverage of torso and sleeves."""
 
     rgb: Array
@@ -89,13 +89,13 @@ class Renderer:
         crop = person.crop
         with torch.inference_mode():
             edges = (crop.left, crop.top, crop.left + crop.width, crop.top + crop.height)
-            view = _view(picture, person, _laid(warp, texture, edges, CROP_SIZE, back))
+            view = _view(picture, person, laid(warp, texture, edges, CROP_SIZE, back))
             inputs = network_input(view)
             drawn, state = _run(self.net, inputs, self.compute, *self._before(picture, person, memory))
             window = _edited(1.0 - drawn.keep[0, 0].float().cpu().numpy(), crop, rgb.shape)
             out = rgb.copy()
             if window is not None:
-                cloth = _laid(warp, texture, window.edges, window.size, back)
+                cloth = laid(warp, texture, window.edges, window.size, back)
                 source = window.of(rgb)
                 out[window.top : window.bottom, window.left : window.right] = _compose(
                     source, picture, cloth, drawn, inputs["garment"], crop, window
@@ -114,7 +114,7 @@ class Renderer:
         return memory.state, {"flow": flow.backward.transpose(2, 0, 1), "valid": flow.valid[None]}
 
 
-def _view(picture: Array, person: Person, cloth: _Cloth) -> View:
+def _view(picture: Array, person: Person, cloth: Cloth) -> View:
     # a dress below the new hem stays, as a skirt: nothing tells what would be under it
     rows = np.arange(CROP_SIZE[0], dtype=np.float32)[:, None]
     hem = float(np.percentile(np.nonzero(cloth.torso > 0.5)[0], 97)) if (cloth.torso > 0.5).any() else 0.0
@@ -129,9 +129,10 @@ def _view(picture: Array, person: Person, cloth: _Cloth) -> View:
     )  # fmt: skip
 
 
-def _laid(
+def laid(
     warp: Warp, texture: Texture, edges: tuple[float, float, float, float], size: tuple[int, int], back: Texture | None
-) -> _Cloth:
+) -> Cloth:
+    """The warped garment over the frame's part ``edges`` (left, top, right, bottom), drawn on ``size`` = (h, w)."""
     rgb, cover = np.zeros((*size, 3), np.float32), np.zeros((*size, 2), np.float32)
     for layer in layers(warp, texture, edges, size, back):
         alpha = layer.alpha.cpu().numpy()
@@ -140,11 +141,11 @@ def _laid(
         kind = 0 if layer.part == Part.TORSO else 1
         cover[..., kind] = np.maximum(cover[..., kind], alpha)
     solid = np.maximum(cover.max(-1), 1e-3)[..., None]
-    return _Cloth(np.clip(rgb / solid, 0, 1), cover[..., 0].copy(), cover[..., 1].copy())
+    return Cloth(np.clip(rgb / solid, 0, 1), cover[..., 0].copy(), cover[..., 1].copy())
 
 
 def _compose(
-    source: Array, picture: Array, cloth: _Cloth, drawn: Drawn, garment: Array, crop: Crop, window: Window
+    source: Array, picture: Array, cloth: Cloth, drawn: Drawn, garment: Array, crop: Crop, window: Window
 ) -> Array:
     """Eq. (5) over the window's pixels, ``source`` (h, w, 3) uint8, identical to it where it is kept."""
     keep, mask, weight, gain, person = (

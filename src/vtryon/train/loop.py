@@ -1,12 +1,12 @@
 """One training loop for all our networks: AdamW, warm-up and cosine decay, averaged weights, exact resume.
 
 What a step sees depends only on (seed, step): batches are made from a generator seeded with both, so that a run that
-was stopped and resumed goes through the same batches as one that was not. The state is kept in safetensors.
+was stopped and resumed goes through the same batches as one that was not. The state is kept in safetensors. Several
+processes (:mod:`vtryon.train.parallel`) share each batch; the first of them writes and validates.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import time
@@ -24,17 +24,21 @@ from torch import Tensor, nn
 
 from vtryon.device import Compute
 from vtryon.errors import BadInputError, WriteError
+from vtryon.train.parallel import ALONE, Ranks
+from vtryon.train.record import record
 from vtryon.train.store import made
 
 Batch = Mapping[str, Tensor]
 log = logging.getLogger(__name__)
 STATE = "state.safetensors"
-LOG = "log.jsonl"
 
 
 @dataclass(frozen=True)
 class LoopConfig:
-    """How long and how fast a network learns; ``steps`` fixes the schedule's end (a resumed run may raise it)."""
+    """How long and how fast a network learns; ``steps`` fixes the schedule's end (a resumed run may raise it).
+
+    ``stop`` ends the run earlier and leaves the schedule as it is; ``batch`` is that of all processes together.
+    """
 
     steps: int
     batch: int = 16
@@ -49,6 +53,12 @@ class LoopConfig:
     seed: int = 0
     validate_every: int = 500  # steps
     save_every: float = 240.0  # seconds
+    stop: int | None = None
+
+    @property
+    def last(self) -> int:
+        """Steps after which this run ends."""
+        return self.steps if self.stop is None else min(self.stop, self.steps)
 
     def rate(self, step: int) -> float:
         """Learning rate of ``step``: linear warm-up, ``hold``, then a half cosine to ``final_rate`` of the peak."""
@@ -63,8 +73,8 @@ class LoopConfig:
 class Task:
     """What is particular to one network.
 
-    ``batch`` makes a batch from its random generator, its size and the step; ``loss`` gives named terms, which are
-    summed; ``validate`` takes the averaged network and a step and returns numbers for the report.
+    ``batch`` makes a process's share of a batch from its random generator, its size and the step; ``loss`` gives named
+    terms, which are summed; ``validate`` takes the averaged network and a step and returns numbers for the report.
     """
 
     batch: Callable[[np.random.Generator, int, int], Batch]
@@ -74,50 +84,57 @@ class Task:
 
 def fit(
     net: nn.Module, task: Task, config: LoopConfig, compute: Compute, folder: Path,
-    on_step: Callable[[int, dict[str, float]], None] | None = None,
+    on_step: Callable[[int, dict[str, float]], None] | None = None, ranks: Ranks = ALONE,
 ) -> nn.Module:  # fmt: skip
     """Train ``net`` from where ``folder`` left off, or from the start; returns it with the averaged weights.
 
-    Writes ``state.safetensors`` (weights, averages, optimiser) every ``save_every`` seconds and one JSON line to
-    ``log.jsonl`` at each validation. Raises :class:`BadInputError` where the state is of another network.
+    Writes ``state.safetensors`` (weights, averages, optimiser) every ``save_every`` seconds and one line to
+    ``log.jsonl`` and ``log.csv`` at each validation. Raises :class:`BadInputError` where the state is of another
+    network, :class:`UsageError` where the batch cannot be shared by the processes.
     """
     made(folder)
     net = net.to(compute.device)
     average = {name: value.detach().clone() for name, value in net.state_dict().items()}
     optimiser = torch.optim.AdamW(_groups(net, config.weight_decay), lr=config.peak_rate, betas=config.betas)
     start = load_state(folder / STATE, net, average, optimiser) if (folder / STATE).is_file() else 0
+    shared, share = ranks.shared(net), ranks.share(config.batch)
     saved, clock, begun = time.monotonic(), time.process_time(), time.monotonic()
     mean: dict[str, float] = {}
     with ThreadPoolExecutor(1) as ahead:
-        coming = ahead.submit(_batch, task, config, start)
-        for step in range(start, config.steps):
+        coming = ahead.submit(_batch, task, config, start, share, ranks)
+        for step in range(start, config.last):
             batch = coming.result()
-            if step + 1 < config.steps:
-                coming = ahead.submit(_batch, task, config, step + 1)
-            torch.manual_seed(int(np.random.SeedSequence([config.seed, step]).generate_state(1)[0]))  # for dropout
-            terms = _step(net, optimiser, task, config, compute, batch, step)
+            if step + 1 < config.last:
+                coming = ahead.submit(_batch, task, config, step + 1, share, ranks)
+            torch.manual_seed(int(np.random.SeedSequence(_seed(config, step, ranks)).generate_state(1)[0]))  # dropout
+            terms = _step(shared, optimiser, task, config, compute, batch, step)
             _average(average, net, min(config.average, (step + 1) / (step + 10)))
             for name, value in terms.items():
                 mean[name] = value if name not in mean else 0.98 * mean[name] + 0.02 * value
+            if not ranks.first:
+                continue
             if on_step is not None:
                 on_step(step, mean)
-            last = step + 1 == config.steps
+            last = step + 1 == config.last
             if last or time.monotonic() - saved > config.save_every:
                 save_state(folder / STATE, net, average, optimiser, step + 1)
                 saved = time.monotonic()
             if last or (step + 1) % config.validate_every == 0:
                 report = _validate(net, average, task, step + 1)
                 cost = {"seconds": time.monotonic() - begun, "cpu_seconds": time.process_time() - clock}
-                line = {"step": step + 1, **cost, "loss": mean, **report}
-                with (folder / LOG).open("a") as lines:
-                    lines.write(json.dumps(line) + "\n")
+                record(folder, {"step": step + 1, "rate": config.rate(step), **cost, "loss": mean, **report})
                 log.info("step %d: %s", step + 1, ", ".join(f"{name} {value:.4f}" for name, value in mean.items()))
     net.load_state_dict(average)
     return net.eval()
 
 
-def _batch(task: Task, config: LoopConfig, step: int) -> Batch:
-    return task.batch(np.random.default_rng([config.seed, step]), config.batch, step)
+def _seed(config: LoopConfig, step: int, ranks: Ranks) -> list[int]:
+    """Of everything random in a step: one process alone must see what it has always seen."""
+    return [config.seed, step] if ranks.first else [config.seed, step, ranks.rank]
+
+
+def _batch(task: Task, config: LoopConfig, step: int, share: int, ranks: Ranks) -> Batch:
+    return task.batch(np.random.default_rng(_seed(config, step, ranks)), share, step)
 
 
 def _step(

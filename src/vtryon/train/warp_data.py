@@ -21,10 +21,9 @@ from vtryon.train.placing import half_of
 from vtryon.train.placing_data import Disturbance, augment, silhouette
 from vtryon.types import Part
 from vtryon.warp.network import MatchingSize
-from vtryon.warp.placing import BodyFrame, GarmentFrame, PlacingNet, cast_rays, features, split
+from vtryon.warp.placing import BodyFrame, PlacingNet, cast_rays, features, split
 from vtryon.warp.planes import garment_planes, person_planes
-
-_FLAT_SCALE, _FLAT_DOWN = 0.66, -0.15  # a garment laid flat: body sizes per distance of its armpits, and its collar
+from vtryon.warp.single import flat_start
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,10 +81,7 @@ class WarpData:
     def _start(self, batch: Batch, frame: BodyFrame) -> dict[Part, Tensor]:
         keypoints = batch.get("seen_keypoints", batch["keypoints"])
         if not self.placing:
-            garment = GarmentFrame.of(keypoints)
-            down = torch.tensor([0.0, _FLAT_DOWN])
-            flat = {part: garment.inward(batch[f"{part.name.lower()}_lattice"]) for part in self.size.shapes}
-            return {part: points * _FLAT_SCALE + down for part, points in flat.items()}
+            return {part: flat_start(batch[f"{part.name.lower()}_lattice"], keypoints) for part in self.size.shapes}
         rays = batch["rays"] if "rays" in batch else cast_rays(silhouette(batch), batch["points"], frame)
         x, _ = features(batch["points"], batch["visibility"], batch["yaw"], keypoints, batch["sleeved"], rays)
         with torch.no_grad():

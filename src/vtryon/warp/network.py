@@ -34,7 +34,8 @@ class MatchingSize:
     ``lattice`` a name of :data:`~vtryon.warp.lattice.LATTICES`; ``person`` and ``garment`` planes that go in;
     ``window`` (height, width) of those planes; ``widths`` channels of the first convolution and the four of stride 2;
     ``hidden`` units before the last layer; ``joined`` whether the regression sees the features and the control points'
-    places beside the correlation (the paper's sees the correlation alone).
+    places beside the correlation (the paper's sees the correlation alone); ``agnostic`` whether the person is shown
+    without what the worn garment decides (:func:`~vtryon.warp.planes.agnostic`).
     """
 
     lattice: str = "parts"
@@ -44,6 +45,7 @@ class MatchingSize:
     widths: tuple[int, ...] = (12, 24, 48, 96, 128)
     hidden: int = 256
     joined: bool = True
+    agnostic: bool = False
 
     def __post_init__(self) -> None:
         if self.lattice not in LATTICES:

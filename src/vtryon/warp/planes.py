@@ -37,6 +37,7 @@ _BONES = ((11, 13), (13, 15), (12, 14), (14, 16), (11, 12), (23, 24))
 _BONE_REACH = 0.15  # body sizes at which a bone's plane has fallen to 1/e
 PERSON_PLANES = len(_SEEN) + len(_BONES)
 GARMENT_PLANES = 7
+_BLUR = 16  # window px of the coarse outline
 _COARSE = 4  # window px between the points where smooth things are computed
 
 
@@ -77,6 +78,19 @@ def person_planes(
         table[list(members), plane] = 1.0
     maps = table[labels.long()].reshape(n, h, w, -1).permute(0, 3, 1, 2)
     return torch.cat([maps, _bones(frame.inward(points), visibility, size)], 1)
+
+
+def agnostic(planes: Tensor) -> Tensor:
+    """:func:`person_planes` without what the worn garment decides: the body's outline as coarse as CP-VTON has it,
+    hair, face and bones; no arms, no lower garment, no top.
+
+    For training on people in the garment that they wear, where all else would give the answer away.
+    """
+    kept = planes.clone()
+    coarse = functional.avg_pool2d(planes[:, :1], _BLUR)
+    kept[:, :1] = functional.interpolate(coarse, size=planes.shape[2:], mode="bilinear", align_corners=False)
+    kept[:, 3 : len(_SEEN)] = 0
+    return kept
 
 
 def _bones(points: Tensor, visibility: Tensor, size: tuple[int, int]) -> Tensor:
