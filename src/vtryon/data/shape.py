@@ -51,7 +51,7 @@ _SIGNS: Mapping[Layout, tuple[str, ...]] = {
 
 
 def recognise(root: Path) -> Layout:
-    """The layout of which most of the signs are there.
+    """The layout that the folder ``root`` has.
 
     Raises:
         MissingInputError: no such folder.
@@ -59,12 +59,18 @@ def recognise(root: Path) -> Layout:
     """
     if not root.is_dir():
         raise MissingInputError(f"{root}: no such folder")
-    found = {layout: sum((root / sign).exists() for sign in signs) for layout, signs in _SIGNS.items()}
-    best = max(found, key=lambda layout: found[layout])
-    if not found[best]:
+    layout = recognised(root)
+    if layout is None:
         trees = "\n\n".join(f"{layout}\n{text}" for layout, text in EXPECTED.items())
         raise BadInputError(f"{root}: none of the data sets that are known: {', '.join(EXPECTED)}", details=trees)
-    return best
+    return layout
+
+
+def recognised(root: Path) -> Layout | None:
+    """The layout of which most of the signs are there, None where there is no sign of any."""
+    found = {layout: sum((root / sign).exists() for sign in signs) for layout, signs in _SIGNS.items()}
+    best = max(found, key=lambda layout: found[layout])
+    return best if found[best] else None
 
 
 def missing(root: Path, layout: Layout, what: Path | str) -> MissingInputError:
