@@ -137,6 +137,11 @@ def analysis_version(device: str) -> tuple[object, ...]:
     return _code("person"), version("mediapipe"), weights.listing().get("parser"), device_type(device)
 
 
+def warp_version() -> tuple[object, ...]:
+    """What lays garments on people here."""
+    return _code("warp"), weights.listing().get("placing")
+
+
 def _garment_key(path: Path) -> str:
     """What a prepared garment depends on: its picture (SHA-256), and what prepares it."""
     return _digest("garment", file_digest(path), *garment_version())

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -25,6 +25,7 @@ from vtryon.render.unet import STATE_CHANNELS, RendererNet, RendererSize, clip, 
 from vtryon.sheet import contact_sheet
 from vtryon.train import disturb
 from vtryon.train.loop import Batch, LoopConfig, Task, fit
+from vtryon.train.parallel import ALONE, Ranks
 from vtryon.train.prepare import Report, is_prepared, prepare
 from vtryon.train.scene_store import prepare_scenes
 from vtryon.train.tryon_data import Clip, Example, ExampleMaker, open_examples
@@ -34,7 +35,17 @@ OURS = LoopConfig(steps=9000, batch=12, peak_rate=1.5e-3, warmup=200, average=0.
 PAPER = LoopConfig(steps=400000, batch=32, peak_rate=1e-5, final_rate=0.0, warmup=0, hold=0.5, betas=(0.5, 0.999),
                    weight_decay=0.0)  # fmt: skip
 PRESETS: Mapping[str, LoopConfig] = {"ours": OURS, "paper": PAPER}
-"""Optimiser settings. The paper's are those of its section 1.3; its 400 epochs are taken as of 1000 batches each."""
+"""Optimiser settings. The paper's are those of its section 1.3; its 400 epochs are taken as of 1000 batches each, on
+data sets of the field as of so many frames as they have."""
+
+PAPER_TREE: Mapping[str, Any] = {
+    "strides": (1,), "clip_every": 1, "remembered": 0.0, "still": 0, "flow_weight": 1.0, "perceptual": 1.0,
+    "small_steps": 0,
+}  # fmt: skip
+"""What else is the paper's on data sets of the field: consecutive frames, and eq. (7) without weights."""
+
+EPOCHS = 400
+"""Of the paper; the rate decays from the 200th (METHOD.md section 2)."""
 
 BEFORE = "before."
 """Prefix, in a batch, of what belongs to the frame before."""
@@ -48,12 +59,16 @@ class TryOnTraining:
     report, sample sheet and the weights. Every ``clip_every``-th step sees clips of two frames instead of single ones,
     half as many, the first of them drawn up to ``still`` more times. ``flow_weight`` of eq. (8), 0 leaves it out;
     ``remembered`` share of single frames that are given a frame before, made up; ``perceptual`` weight of L_VGG, where
-    its weights are on the machine.
+    its weights are on the machine. ``tree`` is a data set of the field to train on instead of ``data``; then the
+    garments are laid by the network at ``warp`` (default: the shipped warp), and a ``loop`` of 0 steps is as long as
+    ``EPOCHS`` of it.
     """
 
     cache: Path
     folder: Path
     data: Path | None = None
+    tree: Path | None = None
+    warp: Path | None = None
     loop: LoopConfig = OURS
     size: RendererSize = field(default_factory=RendererSize)
     device: str = "auto"
@@ -70,60 +85,111 @@ class TryOnTraining:
     held_out: int = 48  # validation scenes, and as many photographs
 
 
+class Source(Protocol):
+    """Where examples come from; ``first`` is the number of the first one in the whole training."""
+
+    def frames(self, rng: np.random.Generator, count: int, first: int, /) -> list[Example]: ...
+
+    def clips(self, rng: np.random.Generator, count: int, first: int, /) -> list[Clip]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class _Material:
+    """Examples of the whole crop, the same of the ``small`` one, what is held out, and how many frames there are."""
+
+    whole: Source
+    small: Source
+    held_out: Validation
+    frames: int
+
+
 def train_tryon(
     config: TryOnTraining,
     on_step: Callable[[int, dict[str, float]], None] | None = None,
     on_picture: Report | None = None,
+    ranks: Ranks = ALONE,
 ) -> dict[str, Any]:
     """Train, or go on training, the renderer; returns the last validation report and writes ``report.json``.
 
-    Raises :class:`~vtryon.errors.MissingInputError` where the pictures have not been prepared.
+    Raises :class:`~vtryon.errors.MissingInputError` where the pictures have not been prepared, and as
+    :func:`~vtryon.train.tree.open_training` where it trains on a data set of the field.
     """
-    if config.data is not None:
-        _prepared(config.data, config.cache, on_picture)
-    maker = replace(
-        open_examples(config.cache), photographs=config.photographs, placed=config.placed, strides=config.strides
-    )
-    held_out = Validation.of(maker, config.held_out)
-    torch.manual_seed(config.loop.seed)
+    material = _opened_tree(config, on_picture, ranks) if config.tree else _opened(config, on_picture, ranks)
+    loop = config.loop
+    if not loop.steps:
+        loop = replace(loop, steps=max(1, EPOCHS * material.frames // loop.batch))
+    torch.manual_seed(loop.seed)
     net = RendererNet(config.size).to(memory_format=torch.channels_last)
     compute = choose(config.device)
     features = cached_vgg() if config.perceptual > 0 else None
     perceptual = Perceptual(features).to(compute.device) if features is not None else None
     loss = partial(tryon_loss, perceptual=perceptual, config=config)
 
-    small = replace(maker, size=config.small_crop)
-
     def batch(rng: np.random.Generator, count: int, step: int) -> Batch:
-        source = small if step < config.small_steps else maker
+        source = material.small if step < config.small_steps else material.whole
+        first = step * loop.batch + ranks.rank * count
         if config.clip_every and step % config.clip_every == 0:
-            return clip_batch(
-                [source.clip(rng) for _ in range(max(1, count // 2))], int(rng.integers(config.still + 1))
-            )
-        return frame_batch([source.frame(rng) for _ in range(count)], config.remembered, rng)
+            # on a data set the frames that are judged make the batch; a made-up frame before costs as much as another
+            clips = source.clips(rng, count if config.tree else max(1, count // 2), first)
+            return clip_batch(clips, int(rng.integers(config.still + 1)))
+        return frame_batch(source.frames(rng, count, first), config.remembered, rng)
 
-    sample = batch(np.random.default_rng(0), min(4, config.loop.batch), config.loop.steps)
-    trial = copy.deepcopy(net)  # timing steps must not touch the running means of the network to train
-    compute = fastest(compute, lambda c: _grad(trial, sample, c, loss), repeats=2)
+    if config.tree:
+        compute = Compute(compute.device)  # float32: the same numbers wherever a run is stopped and goes on
+    elif ranks.count == 1:
+        sample = batch(np.random.default_rng(0), min(4, loop.batch), loop.steps)
+        trial = copy.deepcopy(net)  # timing steps must not touch the running means of the network to train
+        compute = fastest(compute, lambda c: _grad(trial, sample, c, loss), repeats=2)
     last: dict[str, Any] = {}
 
     def validate(model: nn.Module, _step: int) -> dict[str, Any]:
         assert isinstance(model, RendererNet)
         last.clear()
-        last.update(held_out.measure(model, compute))
-        write_sheet(config.folder / "sheet.png", model, held_out.pairs[::4] + held_out.photographs[::8], compute)
+        last.update(material.held_out.measure(model, compute))
+        write_sheet(config.folder / "sheet.png", model, material.held_out.sample(), compute)
         return last
 
-    fit(net, Task(batch, loss, validate), config.loop, compute, config.folder, on_step)
+    fit(net, Task(batch, loss, validate), loop, compute, config.folder, on_step, ranks)
+    if not ranks.first:
+        return last
     if not last:  # a finished run, asked for its report again
-        validate(net, config.loop.steps)
-    hidden = ("cache", "folder", "data", "device", "loop", "size")
+        validate(net, loop.last)
+    hidden = ("cache", "folder", "data", "tree", "warp", "device", "loop", "size")
     about = {k: v for k, v in asdict(config).items() if k not in hidden} | {
-        "loop": asdict(config.loop), "perceptual_used": perceptual is not None,
+        "loop": asdict(loop), "perceptual_used": perceptual is not None,
     }  # fmt: skip
+    if config.tree:
+        about |= {"tree": config.tree.name, "frames": material.frames}
     (config.folder / "report.json").write_text(json.dumps({"config": about, **last}, indent=1) + "\n")
     save_renderer(config.folder / "tryon.safetensors", net, {"training": about, "measures": last})
     return last
+
+
+def _opened(config: TryOnTraining, report: Report | None, ranks: Ranks) -> _Material:
+    """Our own rendered pairs and photographs."""
+    if config.data is not None:
+        if ranks.first:
+            _prepared(config.data, config.cache, report)
+        ranks.wait()
+    maker = replace(
+        open_examples(config.cache), photographs=config.photographs, placed=config.placed, strides=config.strides
+    )
+    held_out = Validation.of(maker, config.held_out)
+    return _Material(maker, replace(maker, size=config.small_crop), held_out, len(maker.scenes.train))
+
+
+def _opened_tree(config: TryOnTraining, report: Report | None, ranks: Ranks) -> _Material:
+    """A data set of the field."""
+    from vtryon.train.tree import open_training
+    from vtryon.train.tree_tryon import Lay, TreeExamples
+
+    assert config.tree is not None
+    data = open_training(config.tree, config.cache, config.device, report=report, ranks=ranks)
+    maker = TreeExamples(data, Lay(config.warp), config.loop.seed, config.strides)
+    maker.lay_all(report, ranks)
+    examples, clips = maker.held_out(config.held_out)
+    small = replace(maker, size=config.small_crop)
+    return _Material(maker, small, Validation({"worn": examples}, clips), len(data.places))
 
 
 def _prepared(data: Path, cache: Path, report: Report | None) -> None:
@@ -227,26 +293,31 @@ def _stacked(rows: Sequence[Mapping[str, Array]]) -> Batch:
 
 @dataclass(frozen=True, eq=False)
 class Validation:
-    """Examples that are never trained on: scenes, photographs, and clips of both."""
+    """Examples that are never trained on, in ``groups`` by name, and clips."""
 
-    pairs: list[Example]
-    photographs: list[Example]
+    groups: Mapping[str, list[Example]]
     clips: list[Clip]
 
     @staticmethod
     def of(maker: ExampleMaker, count: int) -> Validation:
+        """Scenes, photographs, and clips of both."""
         pairs, photographs = maker.validation(count, count)
         scenes = replace(maker.scenes, train=maker.scenes.validation)
         people = replace(maker.people, train=maker.people.validation)
         held_out = replace(maker, scenes=scenes, people=people)
         rng = np.random.default_rng(7)
-        return Validation(pairs, photographs, [held_out.clip(rng) for _ in range(max(1, count // 3))])
+        clips = [held_out.clip(rng) for _ in range(max(1, count // 3))]
+        return Validation({"pairs": pairs, "photographs": photographs}, clips)
+
+    def sample(self) -> list[Example]:
+        """Some of each group, to look at."""
+        return [example for n, group in enumerate(self.groups.values()) for example in group[:: 4 * (n + 1)]]
 
     @torch.inference_mode()
     def measure(self, net: RendererNet, compute: Compute) -> dict[str, Any]:
         """SSIM, PSNR and L1 of results and of copies of the source, and excess motion in px with and without memory."""
         report: dict[str, Any] = {}
-        for name, examples in (("pairs", self.pairs), ("photographs", self.photographs)):
+        for name, examples in self.groups.items():
             found: list[Scores] = []
             copies: list[Scores] = []
             for example, picture in zip(examples, drawn_pictures(net, examples, compute), strict=True):

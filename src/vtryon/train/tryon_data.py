@@ -85,6 +85,14 @@ class ExampleMaker:
             return self.photograph(int(rng.choice(self.people.train)), rng)
         return self.pair(int(rng.choice(self.scenes.train)), rng)[0]
 
+    def frames(self, rng: np.random.Generator, count: int, _first: int) -> list[Example]:
+        """Random frames; which ones does not depend on how far the training is."""
+        return [self.frame(rng) for _ in range(count)]
+
+    def clips(self, rng: np.random.Generator, count: int, _first: int) -> list[Clip]:
+        """Random clips."""
+        return [self.clip(rng) for _ in range(count)]
+
     def clip(self, rng: np.random.Generator) -> Clip:
         """Two frames of one person in motion."""
         if rng.random() < self.photographs:
@@ -155,7 +163,7 @@ class ExampleMaker:
         source, truth = (disturb.seen(p, draw.look) for p in (source, truth))
         if not clean:
             source = disturb.noisy(source, rng)
-        mask = _soft(new_labels == Label.TOP)
+        mask = soft_edge(new_labels == Label.TOP)
         half = _half(draw.matrix, 0.0 if draw.placed else -0.5)
         if draw.placed:
             at = aug.sample(np.array(store.placed_origin[scene, new, draw.other, frame]), half, self.size)
@@ -184,7 +192,7 @@ class ExampleMaker:
         keep_known = np.maximum(keep, (touched | (hole > 0.5) | (same > 40)).astype(np.float32))
         gain_known = mask * np.clip(colour.max(-1) * shade[..., 0] / 100, 0, 1)
         gain = np.log(np.clip(light, 0.25, 4))
-        return Example(view, truth, mask, keep, keep_known, gain, gain_known, _kind(new_labels, hole, mask))
+        return Example(view, truth, mask, keep, keep_known, gain, gain_known, kinds(new_labels, hole, mask))
 
     def _worn(self, draw: _PairDraw, top: int, frame: int, printed: Array) -> tuple[Array, Array, Array]:
         """Picture (H, W, 3) float32, labels, and the cloth's own colour at every pixel, 0 to 255."""
@@ -196,7 +204,7 @@ class ExampleMaker:
         known = aug.sample(np.array(store.known[scene, top, frame]), half, self.size) > 100
         colour = _printed(printed, at)
         colour[~known] = np.median(printed[::8, ::8].reshape(-1, 3), axis=0)
-        soft = _soft(labels == Label.TOP)[..., None]
+        soft = soft_edge(labels == Label.TOP)[..., None]
         rgb = rgba[..., :3] * (1 + soft * (colour * np.float32(1 / _GREY) - 1))
         alpha = rgba[..., 3:] * np.float32(1 / 255)
         return np.clip(rgb * alpha + draw.background * (1 - alpha), 0, 255), labels, colour
@@ -238,7 +246,7 @@ class ExampleMaker:
         none = np.zeros((self.size[0] // 2, self.size[1] // 2), np.float32)  # the worn top's light would give it away
         view = View(rgb, shares(told), hole, points, visibility, garment, cover, np.zeros_like(cover), none)
         stays = ((mask < 0.5) & (hole < 0.5)).astype(np.float32)
-        return Example(view, rgb, mask, stays, np.ones_like(stays), gain, mask, _kind(labels, hole, mask))
+        return Example(view, rgb, mask, stays, np.ones_like(stays), gain, mask, kinds(labels, hole, mask))
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,7 +274,7 @@ def shares(labels: Array) -> Array:
     return np.ascontiguousarray(table[labels].transpose(2, 0, 1))
 
 
-def _soft(mask: Array) -> Array:
+def soft_edge(mask: Array) -> Array:
     """(H, W) float32: a label's edge is a pixel wide in pictures."""
     return np.asarray(cv2.GaussianBlur(mask.astype(np.float32), (3, 3), 0.6))
 
@@ -279,7 +287,7 @@ _KINDS[[Label.LOWER, Label.LEGS]] = 3
 _KINDS[list(WORN_TOP)] = 4
 
 
-def _kind(labels: Array, hole: Array, mask: Array) -> Array:
+def kinds(labels: Array, hole: Array, mask: Array) -> Array:
     """Which of the candidates the true labels mean, where something is painted; -1 elsewhere, and for other labels."""
     return np.asarray(np.where((hole > 0.5) | (mask > 0.5), _KINDS[labels], -1), np.int8)
 
