@@ -11,6 +11,7 @@ import typer
 from vtryon.cli import params
 from vtryon.cli.files import policy
 from vtryon.cli.terminal import reporting
+from vtryon.errors import UsageError
 
 AGAINST = "Against what"
 HOW = "How"
@@ -35,7 +36,7 @@ def parse_size(text: str) -> tuple[int, int]:
     """Height and width from ``192x256`` (width first, as everywhere)."""
     sides = text.lower().split("x")
     if len(sides) != 2 or not all(side.isdecimal() and int(side) > 0 for side in sides):
-        raise typer.BadParameter(f"{text!r} is not a size; write width and height: 192x256")
+        raise UsageError(f"--size {text}: not a size; write width and height: 192x256")
     return int(sides[1]), int(sides[0])
 
 
@@ -73,9 +74,8 @@ def evaluate(
         str, typer.Option(metavar="NAMES", help="Which, with commas between.", rich_help_panel=HOW)
     ] = "all",
     size: Annotated[
-        tuple[int, int] | None,
+        str | None,
         typer.Option(
-            parser=parse_size,
             metavar="WxH",
             help="Bring everything to one size, 192x256 for example.  \\[default: as it is]",
             show_default=False,
@@ -95,6 +95,7 @@ def evaluate(
             metavar="FOLDER",
             help="Where the networks of LPIPS, FID and IS lie.  \\[default: torch's cache]",
             show_default=False,
+            readable=False,
             rich_help_panel=HOW,
         ),
     ] = None,
@@ -140,7 +141,7 @@ def evaluate(
             sources=sources,
             real=real,
             measures=frozenset(MEASURES) if measures == "all" else named,
-            size=size,
+            size=parse_size(size) if size else None,
             frames=frames,
             whole_frame=region is Region.FRAME,
             weights=weights_dir,

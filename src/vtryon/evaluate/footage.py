@@ -31,10 +31,14 @@ class Item:
     @property
     def is_clip(self) -> bool:
         """Whether time passes in it."""
-        return (self.result or self.source or self._nothing()).kind != FootageKind.PICTURE
+        return self.footage.kind != FootageKind.PICTURE
 
-    def _nothing(self) -> Footage:
-        raise ValueError(f"{self.name}: neither result nor source")
+    @property
+    def footage(self) -> Footage:
+        """The result, or what it is to be made from."""
+        if (known := self.result or self.source) is None:
+            raise ValueError(f"{self.name}: neither result nor source")
+        return known
 
 
 @dataclass(frozen=True)
@@ -98,9 +102,8 @@ def matched(results: Path, truth: Path | None, sources: Path | None, *, partial:
         if there is None or folder is None:
             continue
         if not ours.keys() & there.keys():
-            raise BadInputError(
-                f"nothing in {folder} has the name of a result: {results} has {_names(ours)}, {folder} {_names(there)}"
-            )
+            shown = f"{results} has {_names(ours)}, {folder} has {_names(there)}"
+            raise BadInputError(f"nothing in {folder} has the name of a result: {shown}")
         for where, lacking in ((folder, ours.keys() - there.keys()), (results, there.keys() - ours.keys())):
             if lacking and not partial:
                 raise MissingInputError(

@@ -14,7 +14,7 @@ PANELS = {
     "warp_error": ("source_warp_error", "warping error (mean square, values in 0 to 1)"),
     "hem_jitter": ("source_hem_jitter", "hem jitter (px at 640 px height)"),
 }
-"""What is drawn: by measure, its counterpart in the source and the axis."""
+"""What is drawn: by measure, its counterpart in the source and the heading."""
 
 
 def temporal_plot(evaluation: Evaluation) -> bytes | None:
@@ -47,7 +47,7 @@ def _panel(axes: Any, evaluation: Evaluation, name: str) -> None:
     source = series_of(evaluation.methods[0], other)
     if source.size:
         axes.plot(mean_over_clips(source), color="black", linestyle="--", linewidth=1.2, label="source")
-    axes.set(xlabel="frame", ylabel=label, ylim=(0, None))
+    axes.set(title=label, xlabel="frame", ylim=(0, None))
     axes.legend(frameon=False)
 
 

@@ -30,7 +30,7 @@ FEW = 2048
 """Pictures below which FID is known to be too high: its covariance has more numbers than they can tell."""
 
 _BY_CLIP = ("ssim", "lpips", "vmaf", "warp_ratio", "hem_jitter", "leftover", "damage")
-_NEED_ANALYSIS = ("warp_ratio", "hem_jitter", "leftover", "damage")
+_NEED_ANALYSIS = frozenset({"warp_ratio", "hem_jitter", "leftover", "damage"})
 
 
 @dataclass(frozen=True)
@@ -118,11 +118,12 @@ def evaluate(options: EvaluateOptions, progress: Report = silent) -> Evaluation:
     missing = wanted.missing()
     measures = tuple(name for name in MEASURES if name in options.measures)
     active = frozenset(measures) - missing.keys()
-    labeller = default_labeller(options.device) or label_regions
-    scorers = _scorers(active, options, labeller)
+    analysed = bool(active & _NEED_ANALYSIS) and not options.whole_frame
+    labeller = default_labeller(options.device) or label_regions if analysed or not options.results else None
+    scorers = _scorers(active, options, labeller if analysed else None)
     if "fid" in active and scorers.distributions is not None:
         _look_at_real(scorers.distributions, real, view, progress)
-    model = Model(labeller, options.warp, options.device)
+    model = Model(labeller, options.warp, options.device) if labeller and not options.results else None
     scored = []
     for name, items in methods.items():
         scored.append(_score_method(name, items, view, scorers, model, active, progress))
@@ -158,7 +159,7 @@ def _real(options: EvaluateOptions, items: Sequence[Item]) -> tuple[tuple[Footag
     return (), ""
 
 
-def _scorers(active: frozenset[str], options: EvaluateOptions, labeller: Labeller) -> Scorers:
+def _scorers(active: frozenset[str], options: EvaluateOptions, labeller: Labeller | None) -> Scorers:
     device = choose(options.device).device
     lpips = distributions = None
     if "lpips" in active:
@@ -169,7 +170,6 @@ def _scorers(active: frozenset[str], options: EvaluateOptions, labeller: Labelle
         weights = INCEPTION.find(options.weights)
         assert isinstance(weights, Path)
         distributions = Distributions(inception(weights, device), device)
-    analysed = active.intersection(_NEED_ANALYSIS) and not options.whole_frame
     return Scorers(
         likeness="ssim" in active,
         lpips=lpips,
@@ -177,7 +177,7 @@ def _scorers(active: frozenset[str], options: EvaluateOptions, labeller: Labelle
         distributions=distributions,
         steadiness=bool(active & {"warp_ratio", "hem_jitter"}),
         kept=bool(active & {"leftover", "damage"}),
-        labeller=labeller if analysed else None,
+        labeller=labeller,
     )
 
 
@@ -193,7 +193,7 @@ def _score_method(
     items: Sequence[Item],
     view: View,
     scorers: Scorers,
-    model: Model,
+    model: Model | None,
     active: frozenset[str],
     progress: Report,
 ) -> MethodScore:
@@ -201,8 +201,8 @@ def _score_method(
     for count, item in enumerate(items):
         progress(Progress(f"scoring {name}", count, len(items), "clip"))
         results: Iterator[Frame]
-        if item.result is not None:
-            results = view.read(item.result)
+        if model is None:
+            results = view.read(item.footage)
         else:
             results, why = model.results(item, view)
             undressed += [f"{item.name}: {why}"] if why else []
