@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,6 +18,7 @@ from vtryon.progress import Progress
 
 if TYPE_CHECKING:
     from vtryon.train.loop import LoopConfig
+    from vtryon.train.tree_warp import TreeWarpTraining
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -28,6 +30,15 @@ _STOPPED = "the same command goes on from the last state that was saved"
 Data = Annotated[
     Path,
     typer.Option(metavar="DATA", help="Folder that holds people, pairs and garments.", show_default=False),
+]
+AnyData = Annotated[
+    Path,
+    typer.Option(
+        metavar="DATA",
+        help="Folder that holds people, pairs and garments; or a data set: VITON, VVT, your own clips and garments "
+        "(vtryon data check DATA).",
+        show_default=False,
+    ),
 ]
 Out = Annotated[
     Path,
@@ -41,6 +52,13 @@ Steps = Annotated[
 Batch = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Pictures a step.  \\[default: as the shipped weights]")
 ]
+MaxSteps = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="N", help="Stop after N steps and leave the schedule as it is: for a smoke run.",
+        show_default=False,
+    ),
+]  # fmt: skip
 Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Decides everything random.")]
 
 
@@ -50,6 +68,10 @@ def _prepared(size: str) -> Any:
         help=f"Prepared pictures, made from DATA where missing: {size}.  \\[default: cache in --out]",
         show_default=False,
     )
+
+
+def _kept(what: str) -> Any:
+    return typer.Option(metavar="FOLDER", help=f"Where {what} are kept.  \\[default: --out]", show_default=False)
 
 
 class Preset(StrEnum):
@@ -89,8 +111,8 @@ def parser(
         if small_steps is not None:
             config = replace(config, small_steps=small_steps)
         began = time.perf_counter()
-        measures = train_parser(config, _steps(terminal, config.loop), _pictures(terminal))
-        _report(terminal, out / "parser.safetensors", config.loop, measures, began, as_json=as_json)
+        measures = train_parser(config, _Watch(terminal, config.loop), _pictures(terminal))
+        _report(terminal, out / "parser.safetensors", config.loop.steps, measures, began, as_json=as_json)
 
 
 @app.command()
@@ -111,18 +133,20 @@ def placing(
         config = PlacingTraining(data / "pairs", out)
         config = replace(config, loop=_asked(config.loop, steps, batch, seed))
         began = time.perf_counter()
-        measures = train_placing(config, _steps(terminal, config.loop))
-        _report(terminal, out / "placing.safetensors", config.loop, measures, began, as_json=as_json)
+        measures = train_placing(config, _Watch(terminal, config.loop))
+        _report(terminal, out / "placing.safetensors", config.loop.steps, measures, began, as_json=as_json)
 
 
 @app.command()
 def warp(
-    data: Data,
+    data: AnyData,
     out: Out,
     preset: Annotated[
         Preset, typer.Option(help="Ours, a correction of the placing stage; or the paper's network, loss and rates.")
     ] = Preset.OURS,
+    cache: Annotated[Path | None, _kept("prepared pictures")] = None,
     steps: Steps = None,
+    max_steps: MaxSteps = None,
     batch: Batch = None,
     seed: Seed = 0,
     device: params.Device = "auto",
@@ -130,15 +154,40 @@ def warp(
     verbose: params.Verbose = 0,
     quiet: params.Quiet = False,
 ) -> None:
-    """The network that sees garment and person and moves the garment's control points: rendered people."""
-    with reporting(verbose=verbose, quiet=quiet, if_stopped=_STOPPED) as terminal:
+    """The network that sees garment and person and moves the garment's control points: rendered people, or a data
+    set. Several GPUs: torchrun --nproc-per-node N -m vtryon train warp ..."""
+    with reporting(verbose=verbose, quiet=_quiet(quiet), if_stopped=_STOPPED) as terminal:
+        from vtryon.train.parallel import joined
+        from vtryon.train.tree import is_tree
+        from vtryon.train.tree_warp import train_warp_tree
         from vtryon.train.warp import PRESETS, WarpTraining, train_warp
 
-        config = WarpTraining(data / "pairs", out, device=device, **PRESETS[preset])
-        config = replace(config, loop=_asked(config.loop, steps, batch, seed))
         began = time.perf_counter()
-        measures = train_warp(config, _steps(terminal, config.loop))
-        _report(terminal, out / "warp.safetensors", config.loop, measures, began, as_json=as_json)
+        with joined(device) as (ranks, own):
+            if is_tree(data):
+                on_tree = _on_tree(data, out, cache, preset, own)
+                loop = _asked(on_tree.loop, steps, batch, seed, max_steps)
+                watch = _Watch(terminal, loop)
+                measures = train_warp_tree(replace(on_tree, loop=loop), watch, _pictures(terminal), ranks)
+            else:
+                config = WarpTraining(data / "pairs", out, cache, device=own, **PRESETS[preset])
+                loop = _asked(config.loop, steps, batch, seed, max_steps)
+                watch = _Watch(terminal, loop)
+                measures = train_warp(replace(config, loop=loop), watch, ranks)
+        if ranks.first:
+            _report(terminal, out / "warp.safetensors", watch.total, measures, began, as_json=as_json)
+
+
+def _on_tree(data: Path, out: Path, cache: Path | None, preset: Preset, device: str) -> TreeWarpTraining:
+    from vtryon.errors import UsageError
+    from vtryon.train.tree_warp import TreeWarpTraining
+
+    if preset is not Preset.PAPER:
+        raise UsageError(
+            "--preset ours learns from true correspondences, which only rendered pairs have; "
+            f"give --preset paper to train on {data}"
+        )
+    return TreeWarpTraining(data, out, cache or out / "cache", device=device)
 
 
 @app.command()
@@ -160,41 +209,85 @@ def garment(
         config = GarmentTraining(data=data, folder=out, device=device)
         config = replace(config, loop=_asked(config.loop, steps, batch, seed))
         began = time.perf_counter()
-        measures = train_garment(config, _steps(terminal, config.loop), _pictures(terminal))
-        _report(terminal, out / "garment.safetensors", config.loop, measures, began, as_json=as_json)
+        measures = train_garment(config, _Watch(terminal, config.loop), _pictures(terminal))
+        _report(terminal, out / "garment.safetensors", config.loop.steps, measures, began, as_json=as_json)
 
 
 @app.command()
 def tryon(
-    data: Data,
+    data: AnyData,
     out: Out,
     cache: Annotated[Path | None, _prepared("6 GB")] = None,
-    preset: Annotated[Preset, typer.Option(help="The optimiser's settings: ours, or the paper's.")] = Preset.OURS,
+    preset: Annotated[
+        Preset, typer.Option(help="Ours; or the paper's rates and, on a data set, its consecutive frames and eq. (7).")
+    ] = Preset.OURS,
+    warp: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="On a data set: weights of train warp --preset paper that lay the garments.  "
+            "\\[default: the warp of vtryon run]", show_default=False, readable=False,
+        ),
+    ] = None,
+    flow_weight: Annotated[
+        float | None,
+        typer.Option(min=0.0, metavar="X", help="Weight of eq. (8); 0 leaves it out.  \\[default: the preset's]"),
+    ] = None,
     steps: Steps = None,
+    max_steps: MaxSteps = None,
     batch: Batch = None,
     seed: Seed = 0,
     device: params.Device = "auto",
     as_json: params.Json = False,
     verbose: params.Verbose = 0,
     quiet: params.Quiet = False,
-) -> None:
-    """The renderer that dresses the person: rendered people in one top and another, and photographs given back."""
-    with reporting(verbose=verbose, quiet=quiet, if_stopped=_STOPPED) as terminal:
-        from vtryon.train.tryon import PRESETS, TryOnTraining, train_tryon
+) -> None:  # fmt: skip
+    """The renderer that dresses the person: rendered people in one top and another, and photographs given back; or a
+    data set. Several GPUs: torchrun --nproc-per-node N -m vtryon train tryon ..."""
+    with reporting(verbose=verbose, quiet=_quiet(quiet), if_stopped=_STOPPED) as terminal:
+        from vtryon.errors import UsageError
+        from vtryon.train.parallel import joined
+        from vtryon.train.tree import is_tree
+        from vtryon.train.tryon import PAPER_TREE, PRESETS, TryOnTraining, train_tryon
 
-        loop = _asked(PRESETS[preset], steps, batch, seed)
-        config = TryOnTraining(cache=cache or out / "cache", folder=out, data=data, loop=loop, device=device)
         began = time.perf_counter()
-        measures = train_tryon(config, _steps(terminal, config.loop), _pictures(terminal))
-        _report(terminal, out / "tryon.safetensors", config.loop, measures, began, as_json=as_json)
+        with joined(device) as (ranks, own):
+            loop = _asked(PRESETS[preset], steps, batch, seed, max_steps)
+            config = TryOnTraining(cache=cache or out / "cache", folder=out, data=data, loop=loop, device=own)
+            if is_tree(data):
+                config = replace(config, data=None, tree=data, warp=warp)
+                if preset is Preset.PAPER:  # as long as so many epochs of the data set, unless it is said
+                    config = replace(config, loop=replace(loop, steps=steps or 0), **PAPER_TREE)
+            elif warp is not None:
+                raise UsageError(f"--warp is for data sets; {data} holds none")
+            if flow_weight is not None:
+                config = replace(config, flow_weight=flow_weight)
+            watch = _Watch(terminal, config.loop)
+            measures = train_tryon(config, watch, _pictures(terminal), ranks)
+        if ranks.first:
+            _report(terminal, out / "tryon.safetensors", watch.total, measures, began, as_json=as_json)
 
 
-def _asked(loop: LoopConfig, steps: int | None, batch: int | None, seed: int) -> LoopConfig:
-    return replace(loop, steps=steps or loop.steps, batch=batch or loop.batch, seed=seed)
+def _asked(loop: LoopConfig, steps: int | None, batch: int | None, seed: int, stop: int | None = None) -> LoopConfig:
+    return replace(loop, steps=steps or loop.steps, batch=batch or loop.batch, seed=seed, stop=stop)
 
 
-def _steps(terminal: Terminal, loop: LoopConfig) -> Callable[[int, dict[str, float]], None]:
-    return lambda step, _loss: terminal.progress(Progress("training", step + 1, loop.steps, "step"))
+def _quiet(asked: bool) -> bool:
+    """Of the processes of torchrun the first one speaks."""
+    return asked or os.environ.get("RANK", "0") != "0"
+
+
+class _Watch:
+    """Shows how far a training is; told each step. ``total`` steps of the run as far as they are known: a data set's
+    epochs are only counted when it is open."""
+
+    def __init__(self, terminal: Terminal, loop: LoopConfig) -> None:
+        self._terminal = terminal
+        self._known = loop.last or loop.stop
+        self.total = self._known or 0
+
+    def __call__(self, step: int, _loss: dict[str, float]) -> None:
+        self.total = self._known or step + 1
+        self._terminal.progress(Progress("training", step + 1, self._known, "step"))
 
 
 def _pictures(terminal: Terminal) -> Callable[[str, int, int], None]:
@@ -202,9 +295,9 @@ def _pictures(terminal: Terminal) -> Callable[[str, int, int], None]:
 
 
 def _report(
-    terminal: Terminal, weights: Path, loop: LoopConfig, measures: dict[str, Any], began: float, *, as_json: bool
+    terminal: Terminal, weights: Path, steps: int, measures: dict[str, Any], began: float, *, as_json: bool
 ) -> None:
     seconds = round(time.perf_counter() - began, 1)
-    record = {"weights": str(weights), "steps": loop.steps, "seconds": seconds, "measures": measures}
-    line = f"{weights}: {loop.steps} steps, measures in {weights.with_name('report.json')}"
+    record = {"weights": str(weights), "steps": steps, "seconds": seconds, "measures": measures}
+    line = f"{weights}: {steps} steps, measures in {weights.with_name('report.json')}"
     terminal.result(line, record if as_json else None)

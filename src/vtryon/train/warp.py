@@ -21,6 +21,7 @@ from vtryon.sheet import with_lines, with_points
 from vtryon.train.correspondence import distances, forward_turn
 from vtryon.train.loop import Batch, LoopConfig, Task, fit
 from vtryon.train.pairs import PRODUCT, load_pairs
+from vtryon.train.parallel import ALONE, Ranks
 from vtryon.train.placing import PlacingTraining, train_placing
 from vtryon.train.placing_data import Disturbance
 from vtryon.train.warp_data import WarpData, colours
@@ -93,14 +94,19 @@ PRESETS: dict[str, dict[str, Any]] = {
 """What :class:`WarpTraining` is given by name: our recipe, and the paper's lattice, network, loss and optimiser."""
 
 
-def train_warp(config: WarpTraining, on_step: Callable[[int, dict[str, float]], None] | None = None) -> dict[str, Any]:
+def train_warp(
+    config: WarpTraining, on_step: Callable[[int, dict[str, float]], None] | None = None, ranks: Ranks = ALONE
+) -> dict[str, Any]:
     """Train, or go on training, the matching network; returns the last validation report.
 
     Writes ``warp.safetensors``, ``report.json`` and ``sheet.png`` into ``config.folder``.
     """
     cache = config.cache or config.folder
+    if ranks.first:
+        _made_ready(config, cache)
+    ranks.wait()
     pairs, others = (load_pairs(config.data, cache, validation) for validation in (False, True))
-    halves, whole = _placing(config, cache) if config.start == "placed" else ((), ())
+    halves, whole = _placing(config) if config.start == "placed" else ((), ())
     training = WarpData(pairs, config.size, halves, config.disturbance)
     held_out = WarpData(others, config.size, whole, config.disturbance)
     torch.manual_seed(config.loop.seed)
@@ -119,10 +125,13 @@ def train_warp(config: WarpTraining, on_step: Callable[[int, dict[str, float]], 
         last.update(validate(model, held_out, compute))
         return last
 
-    sample = batch(np.random.default_rng(0), config.loop.batch, 0)
-    trial = copy.deepcopy(net)
-    compute = fastest(compute, lambda c: _grad(trial, sample, config, c), repeats=2)
-    fit(net, Task(batch, loss, validate_now), config.loop, compute, config.folder, on_step)
+    if ranks.count == 1:  # several processes must agree on a format
+        sample = batch(np.random.default_rng(0), config.loop.batch, 0)
+        trial = copy.deepcopy(net)
+        compute = fastest(compute, lambda c: _grad(trial, sample, config, c), repeats=2)
+    fit(net, Task(batch, loss, validate_now), config.loop, compute, config.folder, on_step, ranks)
+    if not ranks.first:
+        return last
     if not last:  # a finished run, asked for its report again
         validate_now(net, config.loop.steps)
     about = {k: v for k, v in asdict(config).items() if k not in ("data", "cache", "folder", "placing")}
@@ -132,16 +141,25 @@ def train_warp(config: WarpTraining, on_step: Callable[[int, dict[str, float]], 
     return last
 
 
-def _placing(config: WarpTraining, cache: Path) -> tuple[tuple[PlacingNet, ...], tuple[PlacingNet, ...]]:
+def _made_ready(config: WarpTraining, cache: Path) -> None:
+    """What is read of the scenes is kept, and the two stages that lay garments in training are trained."""
+    for validation in (False, True):
+        load_pairs(config.data, cache, validation)
+    if config.start == "placed":
+        for half, folder in enumerate(_halves(config)):
+            recipe = PlacingTraining(config.data, folder, cache, without=half, disturbance=config.disturbance)
+            loop = replace(recipe.loop, steps=config.placing_steps, seed=config.loop.seed)
+            train_placing(replace(recipe, loop=loop))
+
+
+def _halves(config: WarpTraining) -> list[Path]:
+    return [config.folder / f"placing_without_{half}" for half in (0, 1)]
+
+
+def _placing(config: WarpTraining) -> tuple[tuple[PlacingNet, ...], tuple[PlacingNet, ...]]:
     """The two stages that lay garments in training, each what the other has seen, and the one that is corrected."""
-    halves = []
-    for half in (0, 1):
-        folder = config.folder / f"placing_without_{half}"
-        recipe = PlacingTraining(config.data, folder, cache, without=half, disturbance=config.disturbance)
-        loop = replace(recipe.loop, steps=config.placing_steps, seed=config.loop.seed)
-        train_placing(replace(recipe, loop=loop))
-        halves.append(load_placing(folder / "placing.safetensors"))
-    return tuple(halves), (load_placing(config.placing or weights.find("placing")),)
+    halves = tuple(load_placing(folder / "placing.safetensors") for folder in _halves(config))
+    return halves, (load_placing(config.placing or weights.find("placing")),)
 
 
 def _grad(net: nn.Module, batch: Batch, config: WarpTraining, compute: Compute) -> None:
