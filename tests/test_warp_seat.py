@@ -99,3 +99,38 @@ def test_outlines_that_flicker_move_it_slowly() -> None:
     edges = [w[Part.TORSO].points[2, 0, 0] for w in (first, lost, anew)]
     assert 0.2 < edges[1] - edges[0] < 2.0
     assert edges[2] - edges[0] > 6  # another shot starts afresh
+
+
+def test_a_sleeve_goes_round_a_bare_arm_and_no_farther() -> None:
+    """Beside the body the arm is seen from both sides; the laid sleeve is thinner and lies a little off it."""
+    bare = standing()
+    labels = np.zeros(scenes.SIZE, np.uint8)
+    labels[190:END, LEFT:RIGHT], labels[END:600, 190:290] = Label.TOP, Label.LOWER
+    labels[TOP_OF_ARM:END, ARM[0] : ARM[1]] = Label.RIGHT_ARM
+    person = scenes.person(scenes.body(), labels)
+    laid = Thin(66.0)
+    own = laid(person, scenes.garment())[0][Part.RIGHT_SLEEVE].points
+    seated = Seated(laid, FitOptions())(person, scenes.garment())[0][Part.RIGHT_SLEEVE].points
+    assert seated[-1, 0, 0] == pytest.approx(ARM[0], abs=4)
+    assert seated[-1, -1, 0] == pytest.approx(ARM[1], abs=4)
+    assert np.allclose(seated[0, :, 1], own[0, :, 1], atol=0.1)
+    without = Seated(laid, FitOptions())(bare, scenes.garment())[0][Part.RIGHT_SLEEVE].points
+    assert np.allclose(without[-1], own[-1], atol=1.0)  # nothing is seen there: it stays as it was laid
+    loose = Seated(laid, FitOptions(fit="loose"))(person, scenes.garment())[0][Part.RIGHT_SLEEVE].points
+    assert np.allclose(loose[-1], own[-1], atol=1.0)
+
+
+TOP_OF_ARM, ARM = 196, (136, 170)  # of the bare arm in the picture
+
+
+class Thin(Laid):
+    """Sleeves of a third of their width."""
+
+    def __call__(self, person: Person, garment: Garment, *, state: object = None) -> tuple[Warp, object]:
+        warp, inner = super().__call__(person, garment, state=state)
+        thin = []
+        for spline in warp.splines:
+            middle = spline.points.mean(1, keepdims=True)
+            width = 1.0 if spline.part == Part.TORSO else 0.33
+            thin.append(replace(spline, points=(middle + width * (spline.points - middle)).astype(np.float32)))
+        return Warp(tuple(thin), 0.0), inner

@@ -21,6 +21,7 @@ from vtryon.render.filters import GuidedUpsampler, apply_coefficients, fill_smoo
 from vtryon.render.flow import SourceFlow
 from vtryon.render.regions import Regions, regions
 from vtryon.render.shading import ShadingState, shading
+from vtryon.render.sleeves import sleeved, sleeves_continued
 from vtryon.types import CROP_SIZE, Array, Crop, Label, Part, Person
 from vtryon.warp.lattice import Warp
 from vtryon.warp.sampler import Layer, Texture, layers
@@ -102,13 +103,14 @@ class Composer:
             snap *= room
             covered = np.maximum(covered, snap.max(-1) * planes[..., 0])
             fill, gone = reveal(picture, person, where, planes[..., 0], covered, planes[..., 4])
-            fill = _sleeves_continued(fill, small, where, planes[..., 4])
+            wearing = sleeved(person, warp, where)
+            fill = sleeves_continued(fill, small, where, planes[..., 4], wearing)
             window = _edited(rgb, person.crop, warp, np.maximum(gone, covered))
             if window is None:
                 return rgb.copy(), RenderState(person.shot, person.crop, picture, planes, light_state)
             sharp = layers(warp, texture, window.edges, window.size, back)
             result = self._compose(
-                window.of(rgb), window, person, picture, planes, trust, fill, gone, snap, room, sharp
+                window.of(rgb), window, person, picture, planes, trust, fill, gone, snap, room, wearing, sharp
             )
         out = rgb.copy()
         out[window.top : window.bottom, window.left : window.right] = result
@@ -134,6 +136,7 @@ class Composer:
         gone: Array,
         snap: Array,
         room: Array,
+        wearing: Array,
         sharp: list[Layer],
     ) -> Array:
         full = source.astype(np.float32) / 255.0
@@ -161,7 +164,7 @@ class Composer:
         cloth = fine(planes[..., 0])
         doubt = 1.0 - enlarged(trust, person.crop, window)
         for layer in sharp:
-            part = _box(snap[..., layer.part - 1], person.crop, window)
+            part = _box(_reached(layer.part, snap, planes, wearing), person.crop, window)
             if part is None:
                 continue
             at = part.within(window)
@@ -170,13 +173,26 @@ class Composer:
                 before = np.maximum(before, left[at])
             if layer.part != Part.RIGHT_SLEEVE:
                 before = np.maximum(before, right[at])
-            alpha = layer.alpha.cpu().numpy()[at] * enlarged(room[..., layer.part - 1], person.crop, part)
-            alpha = np.maximum(alpha, cloth[at] * enlarged(snap[..., layer.part - 1], person.crop, part))
+            alpha = layer.alpha.cpu().numpy()[at] * _crisp(room[..., layer.part - 1], person.crop, part)
+            alpha = np.maximum(alpha, cloth[at] * _crisp(snap[..., layer.part - 1], person.crop, part))
+            if layer.part != Part.TORSO:
+                side = layer.part - Part.LEFT_SLEEVE
+                arm = (left, right)[side][at]
+                alpha = np.maximum(alpha, arm * enlarged(wearing[..., side], person.crop, part))
             alpha = (alpha * (1.0 - before))[..., None]
             shade = light[at] * _round(layer.across.cpu().numpy()[at], doubt[at])
             colour = layer.rgb.cpu().numpy()[:, at[0], at[1]].transpose(1, 2, 0) * shade[..., None]
             out[at] += alpha * (np.minimum(colour, 1.0) - out[at])
         return np.asarray(np.clip(out * 255.0 + 0.5, 0, 255), np.uint8)
+
+
+def _reached(part: Part, snap: Array, planes: Array, wearing: Array) -> Array:
+    """Where a part of the garment may be drawn: around itself, and a sleeve on all of its arm."""
+    if part == Part.TORSO:
+        return np.asarray(snap[..., part - 1])
+    side = part - Part.LEFT_SLEEVE
+    arm = np.maximum(planes[..., 2 + side], planes[..., 5 + side])
+    return np.asarray(np.maximum(snap[..., part - 1], arm * wearing[..., side]))
 
 
 def _round(across: Array, doubt: Array) -> Array:
@@ -202,6 +218,15 @@ def enlarged(planes: Array, crop: Crop, window: Window) -> Array:
     matrix[:, 2] += matrix[:, :2] @ (window.left + 0.5, window.top + 0.5) - 0.5
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.asarray(cv2.warpAffine(planes, matrix, window.size[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE))
+
+
+_SLOPE = 0.35  # per crop px: how steep the soft edges of the masks are that are drawn crisp
+
+
+def _crisp(mask: Array, crop: Crop, window: Window) -> Array:
+    """:func:`enlarged` with an edge as soft as that of a picture, not as that of the coarse grid."""
+    half = float(np.clip(_SLOPE * mask.shape[0] / crop.height, 0.05, 0.5))
+    return smoothstep(0.5 - half, 0.5 + half, enlarged(mask, crop, window))
 
 
 def _crop_window(crop: Crop) -> tuple[float, float, float, float]:
@@ -260,33 +285,6 @@ def _snapped(parts: list[Layer], worn: Array, where: Regions) -> Array:
         bare = np.maximum(bare, where.arm_shape)
     owner = distance >= distance.max(-1, keepdims=True) - 1e-6
     return np.asarray(np.maximum(near * owner * (1.0 - bare)[..., None], alphas), np.float32)
-
-
-def _sleeves_continued(fill: Array, parts: list[Layer], where: Regions, light: Array) -> Array:
-    """``fill`` with the new sleeve's cloth wherever one covers the arm: beside a sleeve narrower than the old one, no
-    skin shows before its cuff."""
-    margin = max(2, round(0.12 * where.size))
-    for layer in parts:
-        if layer.part == Part.TORSO:
-            continue
-        side = 0 if layer.part == Part.LEFT_SLEEVE else 1
-        alpha = layer.alpha.cpu().numpy()
-        arm, along = where.arms[side], where.along[side]
-        about = cv2.dilate(arm, np.ones((2 * margin + 1, 2 * margin + 1), np.uint8))  # where it may lie beside the arm
-        step = np.minimum(along * 16, 16).astype(int).ravel()
-        width, cloth = (np.bincount(step, mask.ravel(), minlength=17)[:16] for mask in (arm, alpha * about))
-        bare = cloth < 0.25 * np.maximum(width, 1.0)
-        if bare[:6].all():
-            continue
-        # the first bare place ends it: a forearm bent back up passes by the sleeve again
-        start = int(np.argmin(bare))
-        end = (start + int(np.argmax(np.append(bare[start:], True)))) / 16
-        weight = arm * smoothstep(end, end - 0.06, along)
-        colour = (
-            fill_smoothly(layer.rgb.cpu().numpy().transpose(1, 2, 0), smoothstep(0.5, 0.9, alpha)) * light[..., None]
-        )
-        fill = fill + weight[..., None] * (np.minimum(colour, 1.0) - fill)
-    return np.asarray(fill, np.float32)
 
 
 def _edited(rgb: Array, crop: Crop, warp: Warp, touched: Array) -> Window | None:

@@ -17,9 +17,11 @@ from torch.nn import functional
 
 from vtryon.types import Array, Garment, Part
 from vtryon.warp.lattice import Spline, Warp, garment_lattices, has_sleeves
+from vtryon.warp.mesh import through_mesh
 from vtryon.warp.tps import ThinPlate
 
-_STEP = {Part.TORSO: 8, Part.LEFT_SLEEVE: 4, Part.RIGHT_SLEEVE: 4}  # spacing of the coarse grid, px: sleeves bend
+_TORSO_STEP = 8  # spacing of the coarse grid, px
+_SLEEVE_STEP, _SLEEVE_STEPS = 4, 60  # of a sleeve, which bends: px, and how many of them it is long at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,20 +180,56 @@ def backward_map(
 ) -> tuple[Tensor, Tensor]:
     """(h, w, 2) garment points of the picture's pixels, and (h, w) in [0, 1], 0 where that is too far from the part to
     mean anything. ``window`` (left, top, right, bottom) in frame px is laid out on ``size`` = (h, w) pixels."""
-    full = _upsampled(_coarse_map(spline, window, size), size, _STEP[spline.part])
+    coarse, step = _coarse_map(spline, window, size)
+    full = _upsampled(coarse, size, step)
+    if spline.part != Part.TORSO:
+        torn = _torn(coarse, size, step)
+        points, _ = through_mesh(spline, _coarse_grid(window, size, 1)[: size[0], : size[1]][torn])
+        full[..., :2][torn] = points.float()
     return full[..., :2], full[..., 2]
 
 
-def _coarse_map(spline: Spline, window: tuple[float, float, float, float], size: tuple[int, int]) -> Tensor:
-    """What :func:`backward_map` interpolates: (h', w', 3) float32, points and nearness at every few pixels."""
-    grid = _coarse_grid(window, size, _STEP[spline.part])
+_TEAR = 3.0  # times the usual distance of neighbours in the garment: the map is not smooth there
+
+
+def _torn(coarse: Tensor, size: tuple[int, int], step: int) -> Tensor:
+    """(h, w) bool: where a forearm's cloth ends before its upper arm's, no value lies between those of the grid."""
+    points = coarse[..., :2]
+    right, down = (points.diff(dim=d).norm(dim=-1) for d in (1, 0))
+    on_it = coarse[..., 2] > 0.0
+    usual = right[on_it[:, 1:] & on_it[:, :-1]]
+    limit = _TEAR * float(usual.median()) if usual.numel() else math.inf
+    cells = torch.zeros(points.shape[0] - 1, points.shape[1] - 1, dtype=torch.bool)
+    for far in (right[1:] > limit, right[:-1] > limit, down[:, 1:] > limit, down[:, :-1] > limit):
+        cells |= far
+    for corner in (on_it[1:, 1:], on_it[1:, :-1], on_it[:-1, 1:], on_it[:-1, :-1]):
+        cells &= corner
+    full = cells.repeat_interleave(step, 0).repeat_interleave(step, 1)
+    result = torch.zeros(size, dtype=torch.bool)
+    h, w = min(size[0], full.shape[0]), min(size[1], full.shape[1])
+    result[:h, :w] = full[:h, :w]
+    return result
+
+
+def _coarse_map(spline: Spline, window: tuple[float, float, float, float], size: tuple[int, int]) -> tuple[Tensor, int]:
+    """What :func:`backward_map` interpolates: (h', w', 3) float32, points and nearness, and how many px apart."""
+    step = _step(spline, window, size)
+    grid = _coarse_grid(window, size, step)
     flat = grid.reshape(-1, 2)
     if spline.part == Part.TORSO:
         points = _through_plate(spline, flat)
         near = torch.ones_like(points[:, 0])
     else:
-        points, near = _through_mesh(spline, flat)
-    return torch.cat([points, near[:, None]], -1).reshape(*grid.shape[:2], 3).float()
+        points, near = through_mesh(spline, flat)
+    return torch.cat([points, near[:, None]], -1).reshape(*grid.shape[:2], 3).float(), step
+
+
+def _step(spline: Spline, window: tuple[float, float, float, float], size: tuple[int, int]) -> int:
+    """Spacing of the coarse grid in px: a sleeve seen large is no more bent than one seen small."""
+    if spline.part == Part.TORSO:
+        return _TORSO_STEP
+    extent = float(np.ptp(spline.points.reshape(-1, 2), axis=0).max()) * size[1] / (window[2] - window[0])
+    return max(_SLEEVE_STEP, round(extent / _SLEEVE_STEPS))
 
 
 def _flat(points: Array) -> Tensor:
@@ -201,57 +239,6 @@ def _flat(points: Array) -> Tensor:
 def _through_plate(spline: Spline, points: Tensor) -> Tensor:
     """Picture points (N, 2) to garment points, by the spline backwards: exact where nothing folds, as on a torso."""
     return ThinPlate.fit(_flat(spline.points), _flat(spline.lattice))(points)
-
-
-def _through_mesh(spline: Spline, points: Tensor) -> tuple[Tensor, Tensor]:
-    """Picture points (N, 2) to garment points on a sleeve, and (N,) how near to it they are, 1 on it.
-
-    A bent arm folds the plane, so no spline of the plane can be run backwards. The lattice's own rows and columns are
-    followed instead, on a mesh of triangles that reaches a little past the sleeve on every side. Where the mesh lies
-    over itself the part nearer to the hand is seen; a point that no triangle holds is read off the least distant one.
-    """
-    garment, picture = (_mesh(values) for values in (spline.lattice, spline.points))
-    index = torch.arange(garment.shape[0] * garment.shape[1]).reshape(garment.shape[:2])
-    a, b, c, d = index[:-1, :-1], index[:-1, 1:], index[1:, :-1], index[1:, 1:]
-    corners = torch.stack([torch.stack([a, b, c], -1), torch.stack([d, c, b], -1)], 2)  # rows, columns, halves
-    triangles = corners.reshape(-1, 3)
-    place = torch.arange(len(corners), dtype=points.dtype)[:, None, None].expand(corners.shape[:3]).reshape(-1)
-    p0, p1, p2 = (picture.reshape(-1, 2)[triangles[:, n]] for n in range(3))
-    e1, e2 = p1 - p0, p2 - p0
-    area = e1[:, 0] * e2[:, 1] - e1[:, 1] * e2[:, 0]
-    area = torch.where(area.abs() < 1e-6, torch.full_like(area, 1e-6), area)
-    r = points[:, None] - p0[None]
-    w1 = (r[..., 0] * e2[:, 1] - r[..., 1] * e2[:, 0]) / area
-    w2 = (e1[:, 0] * r[..., 1] - e1[:, 1] * r[..., 0]) / area
-    # how far outside, in px: barycentric weights times the triangle's size, so that small triangles do not win or lose
-    depth = torch.minimum(torch.minimum(w1, w2), 1.0 - w1 - w2) * area.abs().sqrt()
-    turned_over = area * area.sum().sign() < 0
-    shown = torch.where(turned_over, place - len(corners), place)  # the inside of the cloth is the last to be seen
-    best = torch.where(depth >= 0, 1e6 + shown, torch.where(turned_over, depth - 1.0, depth)).argmax(1)
-    pick = torch.arange(len(points))
-    g0, g1, g2 = (garment.reshape(-1, 2)[triangles[best, n]] for n in range(3))
-    a1, a2 = w1[pick, best, None].clamp(-6, 6), w2[pick, best, None].clamp(-6, 6)
-    result = g0 + a1 * (g1 - g0) + a2 * (g2 - g0)
-    size = (picture.amax((0, 1)) - picture.amin((0, 1))).amax()
-    near = (1.0 + depth[pick, best] / (0.03 * size)).clamp(0.0, 1.0)
-    return result, near
-
-
-def _mesh(lattice: Array) -> Tensor:
-    """(rows, columns, 2) points to a finer mesh (17, 5, 2): cubic along the arm, straight across it, and a little past
-    every edge."""
-    nodes = torch.from_numpy(np.ascontiguousarray(lattice)).double()
-    rows = nodes.shape[0]
-    v = torch.cat([torch.linspace(0, rows - 1, 15).double(), torch.tensor([-0.3, rows - 0.7]).double()]).sort().values
-    i = v.floor().clamp(0, rows - 2).long()
-    t = (v - i)[:, None, None]
-    slope = torch.cat([nodes[1:2] - nodes[:1], (nodes[2:] - nodes[:-2]) / 2, nodes[-1:] - nodes[-2:-1]])
-    a, b, da, db = nodes[i], nodes[i + 1], slope[i], slope[i + 1]
-    inner = (1 + 2 * t) * (1 - t) ** 2 * a + t * (1 - t) ** 2 * da + t * t * (3 - 2 * t) * b + t * t * (t - 1) * db
-    beyond = torch.where(t < 0, a + t * da, b + (t - 1) * db)  # straight on past both ends
-    along = torch.where((t < 0) | (t > 1), beyond, inner)
-    outer, inward = along[:, :1] - along[:, 1:2], along[:, -1:] - along[:, -2:-1]
-    return torch.cat([along[:, :1] + 0.25 * outer, along, along[:, -1:] + 0.25 * inward], 1)
 
 
 def turned(points: Tensor, rows: Tensor, turn: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -316,10 +303,29 @@ def _sleeve_layer(
         box = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
         points, near = (t.to(device) for t in backward_map(spline, box, (bottom - top, right - left)))
         planes = texture.sample(points, slice(0, 7))
-        rgb[:, top:bottom, left:right] = planes[:3]
-        alpha[top:bottom, left:right] = planes[5 if spline.part == Part.LEFT_SLEEVE else 6] * (near > 0.5)
+        cover = planes[5 if spline.part == Part.LEFT_SLEEVE else 6] * (near > 0.5)
+        alpha[top:bottom, left:right] = cover
+        rgb[:, top:bottom, left:right] = _gone_on(planes[:3], near > 0.5)
     none = torch.zeros_like(alpha)
     return Layer(spline.part, rgb, alpha, none, none)
+
+
+def _gone_on(rgb: Tensor, known: Tensor) -> Tensor:
+    """Colours (3, h, w) that go on past where a sleeve's mesh lies, ``known`` (h, w) bool, as at its nearest place:
+    farther out its triangles say nothing about the cloth."""
+    import cv2
+
+    small = known[::2, ::2].cpu().numpy().astype(np.uint8)  # enough for colours that nobody has seen
+    if not small.any():
+        return rgb
+    _, nearest = cv2.distanceTransformWithLabels(1 - small, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    rows, columns = np.nonzero(small)
+    places = np.zeros(int(nearest.max()) + 1, np.int64)
+    places[nearest[rows, columns]] = 2 * rows * rgb.shape[2] + 2 * columns
+    source = torch.from_numpy(places[nearest]).to(rgb.device)
+    beyond = rgb.flatten(1)[:, source.flatten()].reshape(1, 3, *source.shape)
+    beyond = functional.interpolate(beyond, scale_factor=2.0)[0, :, : rgb.shape[1], : rgb.shape[2]]
+    return torch.where(known, rgb, beyond)
 
 
 def _torso_layer(
@@ -331,7 +337,8 @@ def _torso_layer(
     back: Texture | None,
 ) -> Layer:
     device = texture.planes.device
-    coarse, step = _coarse_map(spline, window, size)[..., :2].to(device), _STEP[spline.part]
+    found, step = _coarse_map(spline, window, size)
+    coarse = found[..., :2].to(device)
     # most people face the camera most of the time: then the turn is smooth enough for the coarse grid, and what only
     # turning shows need not be sampled
     turns = abs(math.sin(turn)) > 0.1 or math.cos(turn) < 0

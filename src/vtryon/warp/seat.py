@@ -14,24 +14,27 @@ from typing import Any
 import numpy as np
 import torch
 
-from vtryon.types import WORN_TOP, Array, Garment, Part, Person
+from vtryon.types import WORN_TOP, Array, Garment, Label, Part, Person
 from vtryon.warp.anchored import FitOptions, edge_along, outline_factors
 from vtryon.warp.lattice import Spline, Warp
 from vtryon.warp.tps import ThinPlate
 
 _PACE = 0.12  # share of the new frame in what is remembered: outlines flicker, cloth does not
 _WIDTH = (0.85, 1.3)  # of the garment's own half width: farther off, the outline is an arm or a wide old garment
-_SLEEVE_WIDTH = (1.0, 1.4)
+_SLEEVE_WIDTH = 1.4  # of its own half width: how far a sleeve's outer edge goes to that of an arm with a sleeve on
+_BARE_ARM = 0.16  # torso lengths from a sleeve's middle to the farthest edge of a bare arm that it goes to
+_ARMS = {Part.LEFT_SLEEVE: Label.LEFT_ARM, Part.RIGHT_SLEEVE: Label.RIGHT_ARM}
 _NEAR, _FAR = 0.12, 0.20  # torso lengths: a hem this near goes to the old one, one that far stays where it is
 
 
 @dataclass(frozen=True, eq=False)
 class SeatState:
-    """What is remembered: ``sides`` (rows, 2) factors on the torso's half widths, ``sleeves`` one for each sleeve,
-    ``hem`` a shift in torso lengths; the state of the fit that is seated, and the ``shot``."""
+    """What is remembered: ``sides`` (rows, 2) factors on the torso's half widths; for each of the ``sleeves`` how far
+    its edges (rows, 2) move, the outer one first, and ``hem`` a shift, both in torso lengths; the state of the fit that
+    is seated, and the ``shot``."""
 
     sides: Array
-    sleeves: Mapping[Part, float]
+    sleeves: Mapping[Part, Array]
     hem: float
     inner: Any
     shot: int
@@ -54,7 +57,7 @@ class Seated:
         down = down / max(float(np.linalg.norm(down)), 1e-6)
         seat = SeatState(np.ones((len(torso), 2)), {}, 0.0, inner, person.shot)
         if self._options.fit == "regular":
-            sleeves = {s.part: _around_arm(person, s.points) for s in warp.splines if s.part != Part.TORSO}
+            sleeves = {s.part: _around_arm(person, s) for s in warp.splines if s.part != Part.TORSO}
             across = np.array([down[1], -down[0]])
             if (torso[:, -1] - torso[:, 0]).sum(0) @ across < 0:  # from behind, right and left change places
                 across = -across
@@ -63,8 +66,9 @@ class Seated:
             seat = replace(seat, hem=_hem(person, torso, down))
         if state is not None:
             seat = _slowly(state, seat)
-        points = _moved(torso, seat.sides, seat.hem * _length(person) * down)
-        return _with_torso(_with_sleeves(warp, seat.sleeves), points), seat
+        size = _length(person)
+        points = _moved(torso, seat.sides, seat.hem * size * down)
+        return _with_torso(_with_sleeves(warp, {part: size * by for part, by in seat.sleeves.items()}), points), seat
 
 
 def _slowly(old: SeatState, new: SeatState) -> SeatState:
@@ -80,17 +84,54 @@ def _length(person: Person) -> float:
     return max(float(np.linalg.norm(points[[23, 24]].mean(0) - points[[11, 12]].mean(0))), 1.0)
 
 
-def _around_arm(person: Person, points: Array) -> float:
-    """How much wider the arm, with what it wears, is than the sleeve (rows, columns, 2): by the outer outline, since
-    the inner one is lost before the torso. 1 where the matte does not tell."""
-    factors = []
-    for row in points[1:]:
-        out = row[0] - row[len(row) // 2]
-        half = max(float(np.linalg.norm(out)), 1e-3)
-        edge = edge_along(person, person.matte, row[len(row) // 2], out / half, half, _SLEEVE_WIDTH[1])
+def _around_arm(person: Person, sleeve: Spline) -> Array:
+    """How far the edges of a sleeve move away from its middle, (rows, 2) torso lengths, the outer edge first.
+
+    Where the arm is bare it is seen, and cloth goes round it. An arm with a sleeve on is seen by its outer outline
+    alone: the inner one is lost before the torso.
+    """
+    size, outward = _length(person), _outward(sleeve.points)
+    bare = person.probability(_ARMS[sleeve.part]) * person.matte
+    moves = np.zeros((len(sleeve.points), 2))
+    for i, (row, out) in enumerate(zip(sleeve.points, outward, strict=True)):
+        if i == 0:  # the seam belongs to the shoulder
+            continue
+        middle, half = row[len(row) // 2], float(np.abs((row[[0, -1]] - row[len(row) // 2]) @ out).mean())
+        arm = _across(person, bare, middle, out, _BARE_ARM * size, half)
+        if arm is not None:
+            moves[i] = np.maximum(arm - half, 0.0)
+            continue
+        edge = edge_along(person, person.matte, middle, out, max(half, 1e-3), _SLEEVE_WIDTH)
         if edge is not None:
-            factors.append(edge / half)
-    return float(np.clip(np.median(factors), *_SLEEVE_WIDTH)) if factors else 1.0
+            moves[i, 0] = max(edge - half, 0.0)
+    return np.asarray(moves / size)
+
+
+def _outward(points: Array) -> Array:
+    """(rows, 2) unit vectors across a sleeve's middle line, towards its outer edge. Not the rows' own directions: where
+    a bent arm squeezes a row together it has none."""
+    along = np.gradient(points[:, points.shape[1] // 2].astype(np.float64), axis=0)
+    across = np.stack([along[:, 1], -along[:, 0]], -1)
+    across /= np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-6)
+    side = float((across * (points[:, 0] - points[:, -1])).sum())
+    return np.asarray(across if side >= 0 else -across)
+
+
+def _across(person: Person, mask: Array, middle: Array, out: Array, reach: float, half: float) -> Array | None:
+    """(2,) px from ``middle`` to the ends of ``mask`` along ``out`` and against it: of the stretch that holds the
+    middle, or begins within ``half`` of it; None where there is none, or it does not end within ``reach`` px."""
+    steps = np.linspace(-reach, reach, 65)
+    at = np.floor(person.crop.to_crop(middle + out * steps[:, None])).astype(int)
+    ok = ((at >= 0) & (at < (mask.shape[1], mask.shape[0]))).all(1)
+    inside = np.zeros(len(steps), bool)
+    inside[ok] = mask[at[ok, 1], at[ok, 0]] > 0.5
+    starts, ends = (np.flatnonzero(np.diff(inside.astype(int)) == change) for change in (1, -1))
+    if inside[0]:
+        return None
+    for first, last in zip(starts, ends, strict=False):
+        if steps[first + 1] <= half and steps[last] >= -half:
+            return np.array([steps[last], -steps[first + 1]])
+    return None
 
 
 def _hem(person: Person, points: Array, down: Array) -> float:
@@ -122,18 +163,18 @@ def _moved(points: Array, sides: Array, hem: Array) -> Array:
     return np.asarray((centre + (points - centre) * factors[..., None] + below * hem).astype(np.float32))
 
 
-def _with_sleeves(warp: Warp, factors: Mapping[Part, float]) -> Warp:
-    """The warp with its sleeves' outer edges moved out; the inner ones lie before the torso and stay."""
+def _with_sleeves(warp: Warp, moves: Mapping[Part, Array]) -> Warp:
+    """The warp with its sleeves' edges moved away from the middle by ``moves`` (rows, 2) px, the outer one first."""
     splines = []
     for spline in warp.splines:
-        columns = spline.points.shape[1]
-        share = np.clip(1.0 - 2.0 * np.arange(columns) / (columns - 1), 0.0, 1.0).astype(np.float32)
-        out = spline.points[:, :1] - spline.points[:, columns // 2, None]
-        down = np.clip(np.arange(len(spline.points)), 0, 1).astype(np.float32)  # the shoulder's corner stays
-        moved = spline.points + down[:, None, None] * share[None, :, None] * out * np.float32(
-            factors.get(spline.part, 1.0) - 1.0
-        )
-        splines.append(Spline(spline.part, spline.lattice, moved))
+        if spline.part not in moves:
+            splines.append(spline)
+            continue
+        share = np.linspace(0.0, 1.0, spline.points.shape[1])[None, :]  # from the outer to the inner edge
+        by = moves[spline.part]
+        shift = by[:, :1] * (1.0 - share) - by[:, 1:] * share
+        moved = spline.points + shift[..., None] * _outward(spline.points)[:, None]
+        splines.append(Spline(spline.part, spline.lattice, moved.astype(np.float32)))
     return Warp(tuple(splines), warp.turn)
 
 

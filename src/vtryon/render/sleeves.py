@@ -1,0 +1,64 @@
+"""Sleeves on arms: from the shoulder to the cuff an arm is in cloth, whatever the warp leaves bare of it (issue 3).
+
+A lattice of a few rows cuts the corner of a sharply bent elbow, and a sleeve may be narrower than its arm is seen. How
+far down the arm the sleeve reaches is told well, though, and so is where the arm is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from vtryon.render.filters import fill_smoothly, smoothstep
+from vtryon.render.regions import Regions
+from vtryon.types import Array, Part, Person
+from vtryon.warp.lattice import Warp
+from vtryon.warp.sampler import Layer
+
+_JOINTS = {Part.LEFT_SLEEVE: (11, 13, 15), Part.RIGHT_SLEEVE: (12, 14, 16)}
+_CUFF = (0.03, 0.09)  # of the arm's length, before the reach: there the cuff itself has to decide
+
+
+def sleeved(person: Person, warp: Warp, where: Regions) -> Array:
+    """(h, w, 2): how surely a pixel lies on a part of the left or of the right arm that the new sleeve covers."""
+    result = np.zeros((*where.along.shape[1:], 2), np.float32)
+    for part, joints in _JOINTS.items():
+        if part in warp.parts:
+            side = part - Part.LEFT_SLEEVE
+            end = reach(warp[part].points, person.pose.points[list(joints)])
+            result[..., side] = smoothstep(end - _CUFF[0], end - _CUFF[1], where.along[side])
+    return result
+
+
+def reach(points: Array, arm: Array) -> float:
+    """How far down the arm (3, 2) a sleeve's lattice ``points`` (rows, columns, 2) goes: 0 shoulder, 0.5 elbow, 1
+    wrist.
+
+    Row by row, and never back: a forearm that is bent up passes by the upper arm again.
+    """
+    f = np.linspace(0.0, 1.0, 101)
+    bones = np.minimum(2 * f, 1.0)[:, None] * (arm[1] - arm[0]) + np.maximum(2 * f - 1, 0.0)[:, None] * (
+        arm[2] - arm[1]
+    )
+    places = arm[0] + bones
+    at = 0
+    for middle in points[:, points.shape[1] // 2]:
+        at += int(np.linalg.norm(places[at:] - middle, axis=1).argmin())
+    return float(f[at])
+
+
+def sleeves_continued(fill: Array, parts: Sequence[Layer], where: Regions, light: Array, wearing: Array) -> Array:
+    """``fill`` (h, w, 3) with the new sleeve's cloth wherever one covers the arm (:func:`sleeved`), as light as
+    ``light`` (h, w): beside a sleeve narrower than the old one, no skin shows before its cuff."""
+    for layer in parts:
+        if layer.part == Part.TORSO:
+            continue
+        side = layer.part - Part.LEFT_SLEEVE
+        weight = (where.arms[side] * wearing[..., side])[..., None]
+        if weight.max() == 0:
+            continue
+        cloth = layer.rgb.cpu().numpy().transpose(1, 2, 0)
+        colour = fill_smoothly(cloth, smoothstep(0.5, 0.9, layer.alpha.cpu().numpy())) * light[..., None]
+        fill = fill + weight * (np.minimum(colour, 1.0) - fill)
+    return np.asarray(fill, np.float32)
