@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from vtryon.device import Compute, choose
-from vtryon.errors import BadInputError, UsageError
+from vtryon.errors import BadInputError
 from vtryon.train.loop import Batch, LoopConfig, Task, fit
-from vtryon.train.parallel import ALONE, Ranks, joined
 from vtryon.train.record import record
 
 CONFIG = LoopConfig(steps=12, batch=8, peak_rate=0.05, warmup=3, validate_every=6, save_every=0.0, seed=3)
@@ -121,18 +120,3 @@ def test_a_table_has_a_column_for_what_comes_later(tmp_path: Path) -> None:
     record(tmp_path, {"step": 1, "loss": {"a": 1.0}})
     record(tmp_path, {"step": 2, "loss": {"a": 2.0, "b": 3.0}})
     assert (tmp_path / "log.csv").read_text().splitlines() == ["step,loss.a,loss.b", "1,1.0,", "2,2.0,3.0"]
-
-
-def test_a_batch_is_shared_evenly_or_not_at_all() -> None:
-    assert Ranks(1, 4).share(32) == 8
-    with pytest.raises(UsageError, match="a batch of 6 cannot be shared by 4 processes"):
-        Ranks(0, 4).share(6)
-
-
-def test_processes_of_a_group_take_gpus_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(UsageError, match="takes a GPU of its own"), joined("cuda:1"):
-        pass
-    monkeypatch.setenv("WORLD_SIZE", "1")
-    with joined("cuda:1") as found:
-        assert found == (ALONE, "cuda:1")

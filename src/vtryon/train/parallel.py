@@ -8,6 +8,7 @@ Without ``torchrun`` there is one process, and nothing here does anything.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,7 +55,10 @@ class Ranks:
             return net
         device = next(net.parameters()).device
         places = [device.index or 0] if device.type == "cuda" else None
-        return DistributedDataParallel(net, device_ids=places, broadcast_buffers=False)
+        with warnings.catch_warnings():
+            # from torch 2.13 on the option goes by another name, which earlier ones do not know
+            warnings.simplefilter("ignore", FutureWarning)
+            return DistributedDataParallel(net, device_ids=places, broadcast_buffers=False)
 
     def wait(self) -> None:
         """Until all processes are here."""
