@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner, Result
 
@@ -21,6 +22,8 @@ from vtryon.cli.app import app
 from vtryon.evaluate.measures import EXTRA, MEASURES
 from vtryon.evaluate.pretrained import BACKBONES, INCEPTION
 from vtryon.evaluate.protocol import EvaluateOptions, Evaluation
+from vtryon.render.unet import RendererNet, RendererSize, save_renderer
+from vtryon.warp.network import MatchingNet, MatchingSize, save_matching
 
 FAST = ("--region", "frame", "--measures", "ssim,vmaf,warp_ratio")
 
@@ -217,6 +220,26 @@ def test_the_model_is_run_over_a_data_set(layout: str) -> None:
     assert method["values"]["ssim"] > 0.7
     assert method["values"]["warp_ratio"] > 0
     assert found["protocol"]["data"] == "tree, split test"
+
+
+@pytest.mark.slow
+def test_what_was_trained_is_scored_in_place_of_our_own() -> None:
+    tree = trees.LAYOUTS["clips"](Path("tree"))
+    torch.manual_seed(0)
+    size = MatchingSize(
+        lattice="paper", joined=False, agnostic=True, window=(64, 32), widths=(8, 8, 8, 8, 16), hidden=8
+    )
+    save_matching(Path("warp.safetensors"), MatchingNet(size), {})
+    save_renderer(Path("tryon.safetensors"), RendererNet(RendererSize((8, 8, 8), (1, 1, 1))), {})
+    words = ("--data", str(tree), "--region", "frame", "--measures", "ssim")
+    trained = ("--warp-weights", "warp.safetensors", "--renderer", "tryon.safetensors")
+    found, shipped = record(*words, *trained), record(*words)
+    for known, name in ((found, "drawn by tryon.safetensors"), (shipped, "drawn by the geometric composition")):
+        assert name in known["protocol"]["model"]  # type: ignore[index]
+    assert values(*words, *trained[:2])["vtryon"]["ssim"] != values(*words)["vtryon"]["ssim"]
+    assert 0.3 < found["methods"][0]["values"]["ssim"] < shipped["methods"][0]["values"]["ssim"]  # type: ignore[index]
+    assert "no such weights" in refused(69, *words, "--renderer", "nowhere.safetensors")
+    assert "leave out RESULTS" in refused(2, "good", *words, *trained)
 
 
 def test_results_of_a_data_set_go_by_the_names_of_its_samples() -> None:

@@ -13,6 +13,8 @@ from vtryon.types import WARP_METHODS, Array, Frame, Garment, Person
 
 if TYPE_CHECKING:
     from vtryon.person.analyse import Labeller, Stage
+    from vtryon.render import Drawer
+    from vtryon.warp import Fitter
     from vtryon.warp.lattice import Warp
     from vtryon.warp.sampler import Texture
 
@@ -77,6 +79,8 @@ def try_on(
     labeller: Labeller | None = None,
     on_stage: Stage | None = None,
     compose: bool = True,
+    fit: Fitter | None = None,
+    draw: Drawer | None = None,
 ) -> Iterator[TryOnFrame]:
     """Dress the person of a video.
 
@@ -84,6 +88,7 @@ def try_on(
     identity composition). ``back`` is a picture of the garment from behind. ``people`` is a saved analysis of the same
     frames, one entry each, and replaces it. ``on_stage`` is asked for a context around each step, for timing.
     ``compose`` False only says where the garment lies: the frames come back as they were, at a fraction of the cost.
+    ``fit`` lays the garment and ``draw`` composes the picture in place of our own, for experiments.
     """
     from vtryon.person.analyse import analyse
 
@@ -96,7 +101,7 @@ def try_on(
     else:
         labeller = labeller or default_labeller(options.device)
         pairs = analyse(frames, labeller=labeller, lookahead=options.lookahead, on_stage=on_stage)
-    yield from _dress(pairs, garment, back, options, on_stage, compose)
+    yield from _dress(pairs, garment, back, options, on_stage, compose, fit, draw)
 
 
 def default_labeller(device: str = "auto") -> Labeller | None:
@@ -120,18 +125,20 @@ def _dress(
     options: TryOnOptions,
     on_stage: Stage | None,
     compose: bool,
+    fit: Fitter | None,
+    draw: Drawer | None,
 ) -> Iterator[TryOnFrame]:
     from vtryon.device import choose
-    from vtryon.render.compose import Composer, RenderState
+    from vtryon.render.compose import Composer
     from vtryon.warp import FitOptions, Texture, fitter
 
     stage = on_stage or (lambda _name: nullcontext())
     device = choose(options.device).device
-    composer = Composer()
-    fit = fitter(options.warp, FitOptions(options.fit, options.length))
+    draw = draw or Composer()
+    fit = fit or fitter(options.warp, FitOptions(options.fit, options.length))
     textures: tuple[Texture, Texture | None] | None = None
     fit_state: Any = None
-    render_state: RenderState | None = None
+    render_state: Any = None
     for frame, person in pairs:
         if person is None:
             fit_state = render_state = None
@@ -149,7 +156,7 @@ def _dress(
             yield TryOnFrame(frame, frame, person, warp, textures[0])
             continue
         with stage("render"):
-            rgb, render_state = composer(frame.rgb, person, warp, *textures, render_state)
+            rgb, render_state = draw(frame.rgb, person, warp, *textures, render_state)
         yield TryOnFrame(replace(frame, rgb=rgb), frame, person, warp, textures[0])
 
 

@@ -15,6 +15,7 @@ from vtryon.errors import UsageError
 
 AGAINST = "Against what"
 HOW = "How"
+MODEL = "The model run over --data"
 
 
 class LpipsNet(StrEnum):
@@ -42,6 +43,10 @@ def parse_size(text: str) -> tuple[int, int]:
 
 def _against(metavar: str, text: str) -> Any:
     return typer.Option(metavar=metavar, help=text, rich_help_panel=AGAINST, show_default=False, readable=False)
+
+
+def _model(text: str) -> Any:
+    return typer.Option(metavar="FILE", help=text, rich_help_panel=MODEL, show_default=False, readable=False)
 
 
 def evaluate(
@@ -102,6 +107,8 @@ def evaluate(
     partial: Annotated[
         bool, typer.Option("--partial", help="Score what matches, though names are missing.", rich_help_panel=HOW)
     ] = False,
+    warp_weights: Annotated[Path | None, _model("Weights of train warp --preset paper that lay the garments.")] = None,
+    renderer: Annotated[Path | None, _model("Weights of train tryon that draw the person.")] = None,
     warp_method: params.WarpChoice = params.WarpMethod.AUTO,
     device: params.Device = "auto",
     output: Annotated[
@@ -147,6 +154,8 @@ def evaluate(
             weights=weights_dir,
             lpips=lpips,
             warp=warp_method,
+            warp_weights=warp_weights,
+            renderer=renderer,
             device=device,
             partial=partial,
         )

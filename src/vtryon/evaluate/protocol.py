@@ -43,6 +43,8 @@ class EvaluateOptions:
     (default: the truth, else the sources). ``size`` (height, width) brings everything to one size, ``frames`` counts
     the first so many of each clip, ``whole_frame`` counts all pixels in place of worn tops. ``weights`` is the folder
     of networks of others, None for torch's cache; ``lpips`` alex, vgg or squeeze. ``partial`` takes what matches.
+    ``warp_weights`` of ``vtryon train warp --preset paper`` and ``renderer`` of ``vtryon train tryon`` take the place of
+    the model's own parts.
     """
 
     results: tuple[Path, ...] = ()
@@ -60,6 +62,8 @@ class EvaluateOptions:
     weights: Path | None = None
     lpips: str = "alex"
     warp: str = "auto"
+    warp_weights: Path | None = None
+    renderer: Path | None = None
     device: str = "auto"
     partial: bool = False
 
@@ -68,6 +72,8 @@ class EvaluateOptions:
             raise UsageError(f"no measure {unknown[0]}; there are {', '.join(MEASURES)}")
         if self.data is None and not self.results:
             raise UsageError("nothing to score: give a folder of results, or --data and the model is run over it")
+        if self.results and (self.warp_weights or self.renderer):
+            raise UsageError("--warp-weights and --renderer are for the model run over --data; leave out RESULTS")
         if self.data is not None and (self.truth or self.sources):
             raise UsageError("--data tells truth and sources itself; leave out --truth and --sources")
         names = [path.name for path in self.results]
@@ -123,7 +129,9 @@ def evaluate(options: EvaluateOptions, progress: Report = silent) -> Evaluation:
     scorers = _scorers(active, options, labeller if analysed else None)
     if "fid" in active and scorers.distributions is not None:
         _look_at_real(scorers.distributions, real, view, progress)
-    model = Model(labeller, options.warp, options.device) if labeller and not options.results else None
+    model = None
+    if labeller is not None and not options.results:
+        model = Model.of(labeller, options.warp, options.device, options.warp_weights, options.renderer)
     scored = []
     for name, items in methods.items():
         scored.append(_score_method(name, items, view, scorers, model, active, progress))
@@ -242,6 +250,9 @@ def _protocol(
     }
     if options.data:
         terms["data"] = f"{options.data.name}, split {options.split}"
+    if not options.results:
+        warp = options.warp_weights or f"--warp {options.warp}"
+        terms["model"] = f"run here; laid by {warp}, drawn by {options.renderer or 'the geometric composition'}"
     for name in (n for n in MEASURES if n in active):
         how = MEASURES[name].how.format(lpips=options.lpips, real=real, region=region)
         if name == "fid":
