@@ -219,7 +219,7 @@ def tryon(
     out: Out,
     cache: Annotated[Path | None, _prepared("6 GB")] = None,
     preset: Annotated[
-        Preset, typer.Option(help="Ours; or the paper's rates and, on a data set, its consecutive frames and eq. (7).")
+        Preset, typer.Option(help="Ours; or the paper's rates and, on a data set, consecutive frames alone.")
     ] = Preset.OURS,
     warp: Annotated[
         Path | None,
