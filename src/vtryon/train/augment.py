@@ -182,27 +182,48 @@ def occlude(rgb: Array, labels: Array, points: Array, rng: np.random.Generator) 
     def at(p: Array) -> tuple[int, int]:
         return int(np.clip(p[0], -999, 999)), int(np.clip(p[1], -999, 999))
 
-    if rng.random() < 0.6:
+    shade = np.broadcast_to(random_colour(rng), rgb.shape).copy()
+    kind = rng.random()
+    if kind < 0.45:  # a lanyard with a badge, under the hands
+        _lanyard(thing, shade, shoulders, hips, rng)
+        thing[(labels == Label.LEFT_ARM) | (labels == Label.RIGHT_ARM)] = 0
+    elif kind < 0.7:
+        side = int(rng.integers(2))
         width = max(1, round(scale * rng.uniform(0.015, 0.08)))
-        if rng.random() < 0.5:  # a lanyard with a badge
-            end = shoulders.mean(0) + rng.uniform(0.4, 0.9) * (hips.mean(0) - shoulders.mean(0))
-            for s in shoulders:
-                cv2.line(thing, at(0.5 * (s + shoulders.mean(0))), at(end), (1,), width)
-            cv2.rectangle(thing, at(end - 0.06 * scale), at(end + np.array([0.06, 0.16]) * scale), (1,), -1)
-        else:
-            side = int(rng.integers(2))
-            cv2.line(thing, at(shoulders[side]), at(hips[1 - side]), (1,), width)
-            if rng.random() < 0.5:
-                cv2.ellipse(thing, at(hips[1 - side]), (int(0.25 * scale), int(0.3 * scale)), 0, 0, 360, (1,), -1)
+        cv2.line(thing, at(shoulders[side]), at(hips[1 - side]), (1,), width)
+        if rng.random() < 0.5:
+            cv2.ellipse(thing, at(hips[1 - side]), (int(0.25 * scale), int(0.3 * scale)), 0, 0, 360, (1,), -1)
     else:
         centre = shoulders.mean(0) + rng.normal(0, 0.3, 2) * scale + (0, 0.4 * scale)
         box = (tuple(centre.tolist()), tuple((scale * rng.uniform(0.1, 0.4, 2)).tolist()), float(rng.uniform(0, 180)))
         cv2.fillPoly(thing, [cv2.boxPoints(box).astype(np.int32)], (1,))
     on = (thing > 0) & ((labels != 0) | (cv2.dilate((labels > 0).astype(np.uint8), np.ones((9, 9), np.uint8)) > 0))
-    shade = random_colour(rng) * (0.8 + 0.2 * rng.random(size)[..., None]).astype(np.float32)
+    shade = shade * (0.8 + 0.2 * rng.random(size)[..., None]).astype(np.float32)
     soft = cv2.GaussianBlur(on.astype(np.float32), (0, 0), 0.6)[..., None]
     labels[on] = Label.CARRIED
     return rgb + soft * (shade - rgb), labels
+
+
+def _lanyard(thing: Array, shade: Array, shoulders: Array, hips: Array, rng: np.random.Generator) -> None:
+    """Draw into the mask ``thing`` (H, W) and the colours ``shade`` (H, W, 3) a strap round the neck, as narrow as real
+    ones are, and the card that hangs on it: light, with a picture or some lines, or of any colour."""
+    neck, down = shoulders.mean(0), hips.mean(0) - shoulders.mean(0)
+    scale = float(np.linalg.norm(down)) + 1
+    across = np.array([down[1], -down[0]]) / scale
+    end = neck + rng.uniform(0.35, 0.9) * down + across * rng.normal(0, 0.05) * scale
+    width = max(1, round(scale * rng.uniform(0.01, 0.04)))
+    for side in (-1, 1):
+        start = neck - 0.05 * down + side * rng.uniform(0.1, 0.2) * scale * across
+        cv2.line(thing, start.astype(int).tolist(), end.astype(int).tolist(), (1,), width, cv2.LINE_8)
+    half = scale * np.array([rng.uniform(0.04, 0.09), rng.uniform(0.06, 0.13)])
+    turn = float(np.degrees(np.arctan2(down[1], down[0]))) - 90 + rng.normal(0, 8)
+    card = np.zeros_like(thing)
+    for size, light in ((half, rng.uniform(150, 250)), (0.55 * half, rng.uniform(20, 250))):
+        box = ((end + down / scale * half[1]).tolist(), (2 * size).tolist(), turn)
+        card[:] = 0
+        cv2.fillPoly(card, [cv2.boxPoints(box).astype(np.int32)], (1,))
+        thing[card > 0] = 1
+        shade[card > 0] = light if rng.random() < 0.7 else random_colour(rng)
 
 
 def from_behind(rgb: Array, labels: Array, points: Array, rng: np.random.Generator) -> tuple[Array, Array]:

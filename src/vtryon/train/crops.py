@@ -108,7 +108,7 @@ def _finish(
     if points[11, 0] - points[12, 0] > 20 and rng.random() < 0.15:
         picture, labels = aug.from_behind(picture, labels, points, rng)
         points, visibility = aug.turned(points, visibility)
-    if rng.random() < 0.2:
+    if rng.random() < 0.3:
         picture, labels = aug.occlude(picture, labels, points, rng)
     seen, trust = aug.faulty_pose(points, visibility, rng)
     return aug.Crops(aug.camera(picture, rng), labels, aug.faulty_matte(matte, rng), seen, trust)
