@@ -190,8 +190,10 @@ def test_what_is_kept_is_what_was_seen(analysis: Analysis, sample: Sample) -> No
 
     clip = analysis.clip(sample)
     flow = SourceFlow()(clip[0].rgb, clip[1].rgb)
-    assert np.abs(clip[1].flow - flow.backward).max() <= 0.5 / 64 + 1e-6
-    assert np.abs(clip[1].valid - flow.valid).max() < 1e-4
+    assert np.abs(clip[1].flow - flow.backward).mean() < 0.02
+    assert np.abs(clip[1].flow - flow.backward).max() < 0.3
+    assert np.abs(clip[1].valid - flow.valid).max() <= 0.5 / 255 + 1e-6
+    assert clip.path.stat().st_size < 3 * 110_000
 
 
 def test_a_damaged_clip_is_made_anew(analysis: Analysis, sample: Sample) -> None:

@@ -71,14 +71,22 @@ def _prepared(size: str) -> Any:
 
 
 def _kept(what: str) -> Any:
-    return typer.Option(metavar="FOLDER", help=f"Where {what} are kept.  \\[default: --out]", show_default=False)
+    return typer.Option(
+        metavar="FOLDER",
+        help=f"Where {what} are kept.  \\[default: --out, for a data set cache in it]",
+        show_default=False,
+    )
 
 
 class Preset(StrEnum):
-    """Recipes: as our own weights are trained, or with the paper's settings."""
+    """Recipes: as our own weights are trained; with the paper's settings; its ablations and its rivals."""
 
     OURS = "ours"
     PAPER = "paper"
+    WITHOUT_EQ1 = "without-eq1"
+    WITHOUT_FLOW = "without-flow"
+    CP_VTON = "cp-vton"
+    SHINEON = "shineon"
 
 
 @app.command()
@@ -142,7 +150,10 @@ def warp(
     data: AnyData,
     out: Out,
     preset: Annotated[
-        Preset, typer.Option(help="Ours, a correction of the placing stage; or the paper's network, loss and rates.")
+        Preset,
+        typer.Option(
+            help="Ours, a correction of the placing stage; the paper's network, loss and rates; or a variant of those."
+        ),
     ] = Preset.OURS,
     cache: Annotated[Path | None, _kept("prepared pictures")] = None,
     steps: Steps = None,
@@ -157,10 +168,11 @@ def warp(
     """The network that sees garment and person and moves the garment's control points: rendered people, or a data
     set. Several GPUs: torchrun --nproc-per-node N -m vtryon train warp ..."""
     with reporting(verbose=verbose, quiet=_quiet(quiet), if_stopped=_STOPPED) as terminal:
+        from vtryon.train.baselines import BASELINES
         from vtryon.train.parallel import joined
         from vtryon.train.tree import is_tree
         from vtryon.train.tree_warp import train_warp_tree
-        from vtryon.train.warp import PRESETS, WarpTraining, train_warp
+        from vtryon.train.warp import WarpTraining, train_warp
 
         began = time.perf_counter()
         with joined(device) as (ranks, own):
@@ -170,7 +182,8 @@ def warp(
                 watch = _Watch(terminal, loop)
                 measures = train_warp_tree(replace(on_tree, loop=loop), watch, _pictures(terminal), ranks)
             else:
-                config = WarpTraining(data / "pairs", out, cache, device=own, **PRESETS[preset])
+                settings = {} if preset is Preset.OURS else BASELINES[preset].warp()
+                config = WarpTraining(data / "pairs", out, cache, device=own, **settings)
                 loop = _asked(config.loop, steps, batch, seed, max_steps)
                 watch = _Watch(terminal, loop)
                 measures = train_warp(replace(config, loop=loop), watch, ranks)
@@ -180,14 +193,15 @@ def warp(
 
 def _on_tree(data: Path, out: Path, cache: Path | None, preset: Preset, device: str) -> TreeWarpTraining:
     from vtryon.errors import UsageError
+    from vtryon.train.baselines import BASELINES
     from vtryon.train.tree_warp import TreeWarpTraining
 
-    if preset is not Preset.PAPER:
+    if preset is Preset.OURS:
         raise UsageError(
             "--preset ours learns from true correspondences, which only rendered pairs have; "
             f"give --preset paper to train on {data}"
         )
-    return TreeWarpTraining(data, out, cache or out / "cache", device=device)
+    return BASELINES[preset].tree_warp(TreeWarpTraining(data, out, cache or out / "cache", device=device))
 
 
 @app.command()
@@ -219,7 +233,10 @@ def tryon(
     out: Out,
     cache: Annotated[Path | None, _prepared("6 GB")] = None,
     preset: Annotated[
-        Preset, typer.Option(help="Ours; or the paper's rates and, on a data set, consecutive frames alone.")
+        Preset,
+        typer.Option(
+            help="Ours; the paper's rates and, on a data set, consecutive frames alone; or a variant of those."
+        ),
     ] = Preset.OURS,
     warp: Annotated[
         Path | None,
@@ -245,20 +262,23 @@ def tryon(
     data set. Several GPUs: torchrun --nproc-per-node N -m vtryon train tryon ..."""
     with reporting(verbose=verbose, quiet=_quiet(quiet), if_stopped=_STOPPED) as terminal:
         from vtryon.errors import UsageError
+        from vtryon.train.baselines import BASELINES
         from vtryon.train.parallel import joined
         from vtryon.train.tree import is_tree
         from vtryon.train.tryon import PAPER_TREE, PRESETS, TryOnTraining, train_tryon
 
         began = time.perf_counter()
         with joined(device) as (ranks, own):
-            loop = _asked(PRESETS[preset], steps, batch, seed, max_steps)
+            loop = _asked(PRESETS["ours" if preset is Preset.OURS else "paper"], steps, batch, seed, max_steps)
             config = TryOnTraining(cache=cache or out / "cache", folder=out, data=data, loop=loop, device=own)
             if is_tree(data):
                 config = replace(config, data=None, tree=data, warp=warp)
-                if preset is Preset.PAPER:  # as long as so many epochs of the data set, unless it is said
+                if preset is not Preset.OURS:  # as long as so many epochs of the data set, unless it is said
                     config = replace(config, loop=replace(loop, steps=steps or 0), **PAPER_TREE)
             elif warp is not None:
                 raise UsageError(f"--warp is for data sets; {data} holds none")
+            if preset is not Preset.OURS:
+                config = BASELINES[preset].tryon(config)
             if flow_weight is not None:
                 config = replace(config, flow_weight=flow_weight)
             watch = _Watch(terminal, config.loop)

