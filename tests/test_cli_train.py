@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from conftest import ROOT
 from vtryon.cli.app import app
-from vtryon.train import garment, parser, placing, tryon, warp
+from vtryon.train import garment, parser, placing, tree_warp, tryon, warp
 
 NETWORKS = ("parser", "placing", "warp", "garment", "tryon")
 
@@ -35,6 +37,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setattr(parser, "train_parser", stand_in)
     monkeypatch.setattr(placing, "train_placing", stand_in)
     monkeypatch.setattr(warp, "train_warp", stand_in)
+    monkeypatch.setattr(tree_warp, "train_warp_tree", stand_in)
     monkeypatch.setattr(garment, "train_garment", stand_in)
     monkeypatch.setattr(tryon, "train_tryon", stand_in)
     return seen
@@ -73,6 +76,27 @@ def test_the_papers_recipe_has_a_name(trained: list[Any], tmp_path: Path) -> Non
     assert (config.loop.peak_rate, config.loop.steps) == (2e-5, 9)
     assert train("tryon", *words).exit_code == 0
     assert trained[1].loop == replace(tryon.PAPER, steps=9)
+
+
+def documented() -> list[str]:
+    """The training commands of README and of the page on data sets."""
+    texts = [(ROOT / name).read_text() for name in ("README.md", "docs/DATASETS.md")]
+    lines = [line.split("#")[0].strip() for text in texts for line in text.splitlines() if "--data VVT" in line]
+    return [line for line in lines if re.match(r"(vtryon|torchrun .* -m vtryon) train ", line)]
+
+
+@pytest.mark.parametrize("line", documented())
+def test_documented_commands_train_on_a_data_set(
+    line: str, trained: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "VVT" / "lip_train_frames").mkdir(parents=True)
+    words = line.split(" train ")[1].split()
+    assert train(*words).exit_code == 0
+    (config,) = trained
+    assert Path("VVT") in (getattr(config, "tree", None), config.data)
+    assert config.loop.steps == 0  # as many as its epochs
+    assert config.loop.stop == (2 if "--max-steps" in words else None)
 
 
 def test_the_parser_takes_a_cache_and_its_share_of_small_crops(trained: list[Any], tmp_path: Path) -> None:
