@@ -138,6 +138,31 @@ def test_the_state_matters_only_where_it_is_valid(net: RendererNet) -> None:
     assert not torch.allclose(alone, sure)
 
 
+def test_without_memory_every_frame_is_drawn_by_itself() -> None:
+    net, inputs = RendererNet(replace(TINY, memory="none")).eval(), batched(view())
+    state = torch.rand(1, 4, *SIZE, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        alone, sure = (net(inputs | {"valid": torch.ones(1, 1, *SIZE)}, s)[0].result for s in (None, state))
+    assert torch.equal(alone, sure)
+
+
+def test_a_blended_memory_shows_where_the_mask_says_so_and_the_flow_is_valid() -> None:
+    torch.manual_seed(0)
+    net, inputs = RendererNet(replace(TINY, memory="blended")).eval(), batched(view())
+    state, valid = torch.full((1, 4, *SIZE), 0.25), torch.zeros(1, 1, *SIZE)
+    valid[..., : SIZE[1] // 2] = 1
+    with torch.inference_mode():
+        alone = net(inputs)[0].person
+        assert net.masks.bias is not None
+        net.masks.bias[12:].fill_(20.0)
+        drawn_anew = net(inputs | {"valid": valid}, state)[0].person
+        net.masks.bias[12:].fill_(-20.0)
+        carried_on = net(inputs | {"valid": valid}, state)[0].person
+    assert torch.allclose(drawn_anew, alone, atol=1e-5)
+    assert torch.allclose(carried_on[..., : SIZE[1] // 2], torch.tensor(0.25), atol=1e-5)
+    assert torch.allclose(carried_on[..., SIZE[1] // 2 :], alone[..., SIZE[1] // 2 :], atol=1e-5)
+
+
 def test_flow_moves_the_state() -> None:
     state = torch.rand(1, 4, 20, 30, generator=torch.Generator().manual_seed(0))
     flow = torch.zeros(1, 2, 20, 30)
@@ -167,6 +192,8 @@ def test_weights_are_kept_and_describe_themselves(net: RendererNet, tmp_path: Pa
     torch.manual_seed(1)
     save_renderer(path, RendererNet(replace(TINY, widths=(8, 8, 16))))
     assert load_renderer(path).size.widths == (8, 8, 16)
+    save_renderer(path, RendererNet(replace(TINY, memory="blended")))
+    assert load_renderer(path).size == replace(TINY, memory="blended")
 
 
 def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
@@ -186,3 +213,5 @@ def test_folding_changes_nothing(net: RendererNet) -> None:
 def test_sizes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="one length"):
         RendererSize(widths=(8, 8, 8), depths=(1, 1))
+    with pytest.raises(ValueError, match="memory must be one of"):
+        RendererSize(memory="all")

@@ -30,6 +30,10 @@ from vtryon.render.inputs import CANDIDATES, IMAGE_CHANNELS
 STATE_CHANNELS = 4
 """Of the state: the last result and its garment mask."""
 
+MEMORIES = ("conditioned", "blended", "none")
+"""What becomes of the previous output, moved by the source's flow: it is an input, eq. (6); or, as in ShineOn (2021), a
+learned mask blends it with the coarse person; or every frame is drawn by itself, as in CP-VTON (2018)."""
+
 _REACH = 1.5  # of the logarithm of ``gain``: from deep shadow to over-exposed
 _COLOURS = 3
 
@@ -38,13 +42,17 @@ _COLOURS = 3
 class RendererSize:
     """Everything that describes the network; it travels in the checkpoint.
 
-    ``widths`` channels at 1/2, 1/4, 1/8, 1/16 and 1/32 of the crop; ``depths`` residual blocks at each on the way down.
+    ``widths`` channels at 1/2, 1/4, 1/8, 1/16 and 1/32 of the crop; ``depths`` residual blocks at each on the way down;
+    ``memory`` one of :data:`MEMORIES`, what becomes of the frame before.
     """
 
     widths: tuple[int, ...] = (24, 48, 88, 128, 160)
     depths: tuple[int, ...] = (1, 1, 2, 2, 2)
+    memory: str = "conditioned"
 
     def __post_init__(self) -> None:
+        if self.memory not in MEMORIES:
+            raise ValueError(f"memory must be one of {', '.join(MEMORIES)}, got {self.memory!r}")
         if len(self.widths) != len(self.depths) or len(self.widths) < 3:
             raise ValueError(f"widths and depths must have one length of at least 3, got {self.widths}, {self.depths}")
 
@@ -53,7 +61,8 @@ class RendererSize:
 
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> RendererSize:
-        return RendererSize(**{k: tuple(v) for k, v in data.items()})
+        about: dict[str, Any] = {k: v if isinstance(v, str) else tuple(v) for k, v in data.items()}
+        return RendererSize(**about)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +106,7 @@ class RendererNet(nn.Module):
         )
         self.up = nn.ModuleList(conv(b, a, 1) for a, b in pairwise(widths))
         self.decoder = nn.ModuleList(Block(w) for w in widths[:-1])
-        self.masks = nn.Conv2d(widths[0], 3 * 4, 1)
+        self.masks = nn.Conv2d(widths[0], (4 if size.memory == "blended" else 3) * 4, 1)
         self.paint = nn.Conv2d(widths[0], CANDIDATES + 2 * _COLOURS, 1)
         for head in (self.masks, self.paint):
             nn.init.normal_(head.weight, std=0.01)
@@ -105,11 +114,14 @@ class RendererNet(nn.Module):
             nn.init.zeros_(head.bias)
         assert self.masks.bias is not None
         with torch.no_grad():
-            self.masks.bias[4:].fill_(2.0)  # at first garment and source are trusted
+            self.masks.bias[4:].fill_(2.0)  # at first garment and source are trusted, and what is drawn, not blended
 
     def forward(self, inputs: Mapping[str, Tensor], state: Tensor | None = None) -> tuple[Drawn, Tensor]:
         image = inputs["image"]
-        before = self._before(inputs, state)
+        moved = None
+        if state is not None and self.size.memory != "none":
+            moved = carried(state, inputs["flow"]) if "flow" in inputs else state
+        before = self._before(inputs, moved if self.size.memory == "conditioned" else None)
         x = functional.relu(
             self.stem(torch.cat([image, before], 1))
             + self.colours(torch.cat([inputs["candidates"].flatten(1, 2), inputs["light"]], 1))
@@ -121,27 +133,30 @@ class RendererNet(nn.Module):
         for level in reversed(range(len(self.up))):
             coarse = functional.interpolate(self.up[level](x), scale_factor=2.0, mode="bilinear", align_corners=False)
             x = self.decoder[level](functional.relu(coarse + skips[level]))
-        drawn = self._composed(inputs, functional.pixel_shuffle(self.masks(x), 2).float(), self.paint(x).float())
+        masks, paint = functional.pixel_shuffle(self.masks(x), 2).float(), self.paint(x).float()
+        drawn = self._composed(inputs, masks, paint, moved if self.size.memory == "blended" else None)
         return drawn, torch.cat([drawn.result, drawn.mask], 1)
 
-    def _before(self, inputs: Mapping[str, Tensor], state: Tensor | None) -> Tensor:
-        """(N, 5, H, W): the state moved to this frame where it is valid, and how far it is."""
+    def _before(self, inputs: Mapping[str, Tensor], moved: Tensor | None) -> Tensor:
+        """(N, 5, H, W): the state ``moved`` to this frame where it is valid, and how far it is."""
         image = inputs["image"]
-        if state is None:
+        if moved is None:
             return image.new_zeros(image.shape[0], STATE_CHANNELS + 1, *image.shape[2:])
-        moved = carried(state, inputs["flow"]) if "flow" in inputs else state
         return torch.cat([(moved * 2 - 1) * inputs["valid"], inputs["valid"]], 1)
 
-    def _composed(self, inputs: Mapping[str, Tensor], masks: Tensor, paint: Tensor) -> Drawn:
+    def _composed(self, inputs: Mapping[str, Tensor], masks: Tensor, paint: Tensor, blended: Tensor | None) -> Drawn:
         garment, source = inputs["garment"], inputs["source"]
         cover = inputs["image"][:, -2:].amax(1, keepdim=True)
-        logits = torch.cat([masks[:, :1] + 6 * cover - 3, masks[:, 2:]], 1)  # the warp's own outline to start from
+        logits = torch.cat([masks[:, :1] + 6 * cover - 3, masks[:, 2:3]], 1)  # the warp's own outline to start from
         mask, weight = logits[:, :1].sigmoid(), masks[:, 1:2].sigmoid()
         keep = logits[:, 1:].sigmoid() * inputs["seen"]
         kinds = paint[:, :CANDIDATES]
         person = (kinds.softmax(1)[:, :, None] * inputs["candidates"]).sum(1)
         person = person + 0.5 * paint[:, CANDIDATES : CANDIDATES + _COLOURS].tanh()
         person = _doubled(person).clamp(0, 1)
+        if blended is not None:
+            old = (1 - masks[:, 3:].sigmoid()) * inputs["valid"]
+            person = old * blended[:, :_COLOURS].clamp(0, 1) + (1 - old) * person
         gain = (_REACH * paint[:, -_COLOURS:].tanh()).exp()
         result = compose(source, garment, person, mask * weight, keep, _doubled(gain))
         return Drawn(person, mask, weight, keep, gain, result, logits, kinds)

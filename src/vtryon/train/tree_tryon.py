@@ -29,6 +29,7 @@ from vtryon.train.tree import TreeData, Worn
 from vtryon.train.tryon_data import Clip, Example, in_motion, kinds, shares, soft_edge
 from vtryon.types import CROP_SIZE, WORN_TOP, Array, Garment
 from vtryon.warp import Fitter, Texture, fitter
+from vtryon.warp.lattice import SINGLE
 from vtryon.warp.network import load_matching
 from vtryon.warp.single import lay_single, one_piece
 
@@ -55,7 +56,7 @@ class Lay:
         if self.weights is None:
             return fitter()
         net = load_matching(self.weights)
-        if net.size.lattice != "paper":
+        if net.size.lattice not in SINGLE:
             raise BadInputError(f"{self.weights}: not a network of the paper's lattice; train one with --preset paper")
         return partial(lay_single, net)
 

@@ -28,7 +28,7 @@ from vtryon.warp.network import MatchingNet, MatchingSize, save_matching
 from vtryon.warp.outline import Silhouette
 from vtryon.warp.placing import BodyFrame, silhouette
 from vtryon.warp.planes import agnostic, garment_planes, person_planes, window_points
-from vtryon.warp.single import SHAPE, flat_start, single_lattice
+from vtryon.warp.single import flat_start, single_lattice
 from vtryon.warp.tps import ThinPlate
 
 EPOCHS = 100
@@ -106,11 +106,11 @@ def tree_batch(data: TreeData, places: list[tuple[Worn, int]], size: MatchingSiz
     """What the network sees of some frames, and what it is judged by.
 
     ``person``, ``garment`` and ``start`` as :class:`~vtryon.warp.network.MatchingNet` takes them; ``lattice``
-    (B, 50, 2) px of the garment on its canvas; ``texture`` (B, 4, 256, 192) its colours times its coverage, and the
+    (B, points, 2) px of the garment on its canvas; ``texture`` (B, 4, 256, 192) its colours times its coverage, and the
     coverage; ``worn`` (B, 4, h, w) the same of the garment as it is worn, over the window; ``visible`` (B, h, w)
     where the garment, or that there is none, can be seen.
     """
-    rows = [_row(data, worn, n) for worn, n in places]
+    rows = [_row(data, worn, n, size.shapes[Part.NONE]) for worn, n in places]
     at = {name: torch.from_numpy(np.stack([row[name] for row in rows])) for name in rows[0]}
     frame = BodyFrame.of(at["points"], at["visibility"], at["yaw"])
     body = Silhouette(at["labels"], torch.eye(2, 3).expand(len(rows), 2, 3))  # the picture is the crop
@@ -127,8 +127,8 @@ def tree_batch(data: TreeData, places: list[tuple[Worn, int]], size: MatchingSiz
     }  # fmt: skip
 
 
-def _row(data: TreeData, worn: Worn, n: int) -> dict[str, Array]:
-    """The arrays of one frame and its garment."""
+def _row(data: TreeData, worn: Worn, n: int, shape: tuple[int, int]) -> dict[str, Array]:
+    """The arrays of one frame and its garment, whose lattice has ``shape``."""
     moment, garment = worn.clip[n], data.small_garment(worn.sample)
     on = np.isin(moment.labels, WORN_TOP).astype(np.float32)
     visible = 1 - np.isin(moment.labels, _HIDING).astype(np.float32)
@@ -147,7 +147,7 @@ def _row(data: TreeData, worn: Worn, n: int) -> dict[str, Array]:
         "seen": np.ascontiguousarray(colours.transpose(2, 0, 1).astype(np.float32)),
         "texture": np.ascontiguousarray(texture.transpose(2, 0, 1)),
         "parts": parts[_MASK_STEP // 2 :: _MASK_STEP, _MASK_STEP // 2 :: _MASK_STEP],
-        "lattice": single_lattice(garment).reshape(-1, 2),
+        "lattice": single_lattice(garment, shape).reshape(-1, 2),
         "keypoints": np.stack([garment.keypoints[name] for name in KEYPOINTS]).astype(np.float32),
     }
 
@@ -155,18 +155,19 @@ def _row(data: TreeData, worn: Worn, n: int) -> dict[str, Array]:
 def tree_terms(
     net: nn.Module, batch: Batch, size: MatchingSize, weigh: LossWeights, compute: Compute
 ) -> dict[str, Tensor]:
-    """Eq. (4): the sum of eq. (1)(2) over the lattice and eq. (3) over what can be seen of the garment."""
+    """Eq. (4): the sum of eq. (1)(2) over the lattice, unless it has no weight, and eq. (3) over what can be seen of the
+    garment."""
     points = moved(net, batch, compute)
-    grid = points.reshape(-1, *SHAPE, 2)
-    return {
-        "regularity": regularity(grid, weigh.length, weigh.slope),
-        "colour": weigh.colour * photometric(warped(points, batch, size), batch["worn"], batch["visible"]),
-    }
+    terms = {"colour": weigh.colour * photometric(warped(points, batch, size), batch["worn"], batch["visible"])}
+    if weigh.length or weigh.slope:
+        grid = points.reshape(-1, *size.shapes[Part.NONE], 2)
+        terms["regularity"] = regularity(grid, weigh.length, weigh.slope)
+    return terms
 
 
 def warped(points: Tensor, batch: Batch, size: MatchingSize) -> Tensor:
     """(B, 4, h, w): C_A of eq. (3), the garment's colours times its coverage, and the coverage, over the window, by
-    control ``points`` (B, 50, 2) in the torso's frame."""
+    control ``points`` (B, points, 2) in the torso's frame."""
     h, w = size.window
     where = window_points(size.window, _STEP).reshape(1, -1, 2).to(points).expand(len(points), -1, 2)
     origin = ThinPlate.fit(points, batch["lattice"], stiffness=1e-3)(where)

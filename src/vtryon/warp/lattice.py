@@ -19,8 +19,13 @@ SLEEVE_SHAPE = (5, 3)
 LATTICES: Mapping[str, Mapping[Part, tuple[int, int]]] = {
     "parts": {Part.TORSO: TORSO_SHAPE, Part.LEFT_SLEEVE: SLEEVE_SHAPE, Part.RIGHT_SLEEVE: SLEEVE_SHAPE},
     "paper": {Part.NONE: (10, 5)},
+    "cp-vton": {Part.NONE: (5, 5)},
 }
-"""Rows and columns of each spline by the lattice's name; the paper's single one is over the whole garment."""
+"""Rows and columns of each spline by the lattice's name; the paper's single one is over the whole garment, and so is
+CP-VTON's (2018)."""
+
+SINGLE = frozenset(name for name, shapes in LATTICES.items() if set(shapes) == {Part.NONE})
+"""The lattices of one spline over the whole garment."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,5 +1,5 @@
 """The paper's warp as it stands (1.1): one spline of 10 x 5 points over the whole garment, from the matching network
-alone, frame by frame; no parts, no stage before it.
+alone, frame by frame; no parts, no stage before it. CP-VTON's is the same with 5 x 5 points.
 
 What ``vtryon train warp --preset paper`` makes of a data set is used here. The garment has to be made
 :func:`one_piece` first, so that the one spline carries its sleeves too.
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from vtryon.types import KEYPOINTS, Array, Garment, Part, Person
-from vtryon.warp.lattice import LATTICES, Spline, Warp
+from vtryon.warp.lattice import LATTICES, SINGLE, Spline, Warp
 from vtryon.warp.network import MatchingNet
 from vtryon.warp.placing import BodyFrame, GarmentFrame, silhouette
 from vtryon.warp.planes import agnostic, garment_planes, person_planes
@@ -34,8 +34,8 @@ def one_piece(garment: Garment) -> Garment:
     return replace(garment, parts=parts)
 
 
-def single_lattice(garment: Garment) -> Array:
-    """(10, 5, 2) float32 garment px: even points over the box of the whole garment.
+def single_lattice(garment: Garment, shape: tuple[int, int] = SHAPE) -> Array:
+    """(rows, columns, 2) float32 garment px: even points of ``shape`` over the box of the whole garment.
 
     Raises:
         ValueError: nothing of the garment is to be seen.
@@ -43,7 +43,7 @@ def single_lattice(garment: Garment) -> Array:
     rows, columns = (np.flatnonzero((garment.parts > 0).any(axis)) for axis in (1, 0))
     if not len(rows):
         raise ValueError("the garment is empty")
-    y, x = np.linspace(rows[0], rows[-1] + 1, SHAPE[0]), np.linspace(columns[0], columns[-1] + 1, SHAPE[1])
+    y, x = np.linspace(rows[0], rows[-1] + 1, shape[0]), np.linspace(columns[0], columns[-1] + 1, shape[1])
     return np.asarray(np.stack(np.meshgrid(x, y), -1), np.float32)
 
 
@@ -58,15 +58,15 @@ def lay_single(net: MatchingNet, person: Person, garment: Garment, state: Any = 
     """Lay a :func:`one_piece` garment on a person: a :class:`~vtryon.warp.Fitter` without memory.
 
     Raises:
-        ValueError: the network is not of the paper's single lattice.
+        ValueError: the network is not of a single lattice.
     """
-    if net.size.lattice != "paper":
-        raise ValueError(f"a network of the lattice 'paper' is needed, not {net.size.lattice!r}")
+    if net.size.lattice not in SINGLE:
+        raise ValueError(f"a network of a single lattice is needed, as the lattice 'paper', not {net.size.lattice!r}")
     points, visibility = torch.from_numpy(person.pose.points)[None], torch.from_numpy(person.pose.visibility)[None]
     yaw = torch.tensor([np.radians(person.yaw)], dtype=torch.float32)
     frame = BodyFrame.of(points, visibility, yaw)
     seen = person_planes(silhouette(person), points, visibility, frame, net.size.window)
-    grid = single_lattice(garment)
+    grid = single_lattice(garment, net.size.shapes[Part.NONE])
     lattice = torch.from_numpy(grid.reshape(1, -1, 2))
     keypoints = torch.from_numpy(np.stack([garment.keypoints[n] for n in KEYPOINTS]).astype(np.float32))[None]
     start = flat_start(lattice, keypoints)
