@@ -235,6 +235,45 @@ def test_parts_that_are_given_are_used(analysis: Analysis, sample: Sample, tmp_p
     assert (theirs.labels == Label.FACE).any()  # LIP calls the neck background: there ours count
 
 
+def test_a_garments_outline_is_the_data_sets_own_where_it_has_one(analysis: Analysis, tmp_path: Path) -> None:
+    root = trees.viton(tmp_path / "viton")
+    plain = analysis.garment(open_tree(root).select("train")[0])
+    mask = np.where(plain.alpha > 0.5, 200, 100).astype(np.uint8)  # 128 and above is garment
+    mask[: int(plain.keypoints["collar_c"][1]) + 40] = 0
+    trees.save(root / "train" / "cloth-mask" / "000000_1.jpg", mask)
+    trees.write_openpose(root / "train" / "pose" / "000000_0_keypoints.json")
+    trees.write_lip(root / "train" / "image-parse" / "000000_0.png")
+    first, second, *_ = open_tree(root).select("train")
+    assert (second.garment_mask, second.pose, second.parsing) == (None, None, None)
+    given = analysis.garment(first).alpha
+    assert not given[: int(plain.keypoints["collar_c"][1]) + 30].any()
+    below = int(plain.keypoints["hem_c"][1]) - 20
+    assert abs(float((given[below - 40 : below] > 0.5).mean() - (plain.alpha[below - 40 : below] > 0.5).mean())) < 0.03
+    assert not (analysis.clip(first)[0].labels == Label.HAIR).any()  # the map given knows no hair
+    assert check_tree(open_tree(root)).splits["train"].given == {"pose": 1, "parsing": 1, "flow": 0}
+    trees.save(root / "train" / "cloth-mask" / "000000_1.jpg", mask[:100])
+    with pytest.raises(BadInputError, match="not of the size of"):
+        analysis.garment(first)
+
+
+def test_changed_footage_is_analysed_again(analysis: Analysis, sample: Sample) -> None:
+    before = analysis.clip(sample)
+    trees.save(sample.person.path / "000.png", trees.clip(0)[0])
+    after = analysis.clip(sample)
+    assert before.path != after.path
+    assert not np.array_equal(before[0].rgb, after[0].rgb)
+
+
+def test_frames_of_a_folder_have_one_size(sample: Sample) -> None:
+    trees.save(sample.person.path / "009.png", np.zeros((20, 20, 3), np.uint8))
+    with pytest.raises(BadInputError, match=r"009\.png: 20 x 20 px, the frames before it have another size"):
+        list(read_frames(sample.person))
+    for path in sample.person.pictures():
+        path.unlink()
+    with pytest.raises(BadInputError, match="no frames in this folder"):
+        list(read_frames(sample.person))
+
+
 def test_formats_of_the_field_are_read_and_others_refused(tmp_path: Path) -> None:
     trees.write_lip(tmp_path / "lip.png")
     labels = read_lip(tmp_path / "lip.png")
