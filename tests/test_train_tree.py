@@ -326,6 +326,17 @@ def test_the_papers_training_runs_on_every_layout(layout: str, tmp_path: Path) -
     assert (tmp_path / "tryon" / "log.csv").is_file()
 
 
+def test_what_is_left_out_is_told_where_nothing_more_is_asked_for(place: Path, tmp_path: Path) -> None:
+    root = trees.clips(tmp_path / "own")
+    trees.save(root / "garments" / f"{trees.NAMES[0]}.jpg", np.full((256, 192, 3), 255, np.uint8))
+    words = ("--preset", "paper", "--max-steps", 1, "--batch", 1, "--cache", place / "cache", "--device", "cpu")
+    result = train("warp", "--data", root, "--out", tmp_path / "warp", *words)
+    assert result.exit_code == 0, result.output
+    told = [line for line in result.stderr.splitlines() if "warning" in line]
+    assert len(told) == 1
+    assert told[0].startswith(f"vtryon: warning: left out: no garment found in {root / 'garments' / trees.NAMES[0]}")
+
+
 def test_our_recipe_for_the_warp_wants_true_correspondences(place: Path, tmp_path: Path) -> None:
     result = train("warp", "--data", place / "vvt", "--out", tmp_path / "run")
     assert result.exit_code == 2

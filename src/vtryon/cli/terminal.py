@@ -85,18 +85,32 @@ class Terminal:
             _to_nowhere(sys.stderr)  # else Python fails to flush at its end, and its code 120 replaces ours
 
 
+class _Told(logging.Handler):
+    """Shows the library's warnings as those of the command."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        super().__init__(logging.WARNING)
+        self._terminal = terminal
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._terminal.warn(record.getMessage())
+
+
 @contextmanager
-def reporting(*, verbose: int = 0, quiet: bool = False, if_stopped: str = "nothing was written") -> Iterator[Terminal]:
+def reporting(
+    *, verbose: int = 0, quiet: bool = False, if_stopped: str = "nothing was written", warnings: bool = False
+) -> Iterator[Terminal]:
     """Run a command's body: whatever ends it becomes at most one line and an exit code.
 
-    ``if_stopped`` is what a user who ends it by a signal is told about its outputs.
+    ``if_stopped`` is what a user who ends it by a signal is told about its outputs; ``warnings`` shows what the library
+    logs as warnings without ``verbose`` too.
 
     Raises:
         typer.Exit: with the code of the failure (``vtryon.errors``), 128 + n for signal n, 1 for a defect of ours.
     """
     with _signals():
-        _configure_logging(verbose)
         terminal = Terminal(verbose=verbose, quiet=quiet, if_stopped=if_stopped)
+        _configure_logging(verbose, terminal if warnings else None)
         try:
             yield terminal
         except VtryonError as problem:
@@ -147,14 +161,17 @@ def _to_nowhere(stream: TextIO) -> None:
             os.dup2(sink.fileno(), descriptor)
 
 
-def _configure_logging(verbose: int) -> None:
-    level = (logging.ERROR, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+def _configure_logging(verbose: int, told: Terminal | None) -> None:
     logger = logging.getLogger("vtryon")
-    logger.setLevel(level)
     logger.handlers.clear()
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("vtryon: %(message)s"))
-    logger.addHandler(handler)
+    if told is not None and not verbose:
+        logger.setLevel(logging.WARNING)
+        logger.addHandler(_Told(told))
+    else:
+        logger.setLevel((logging.ERROR, logging.INFO, logging.DEBUG)[min(verbose, 2)])
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("vtryon: %(message)s"))
+        logger.addHandler(handler)
     logger.propagate = False
 
 

@@ -167,7 +167,7 @@ def warp(
 ) -> None:
     """The network that sees garment and person and moves the garment's control points: rendered people, or a data
     set. Several GPUs: torchrun --nproc-per-node N -m vtryon train warp ..."""
-    with reporting(verbose=verbose, quiet=_quiet(quiet), if_stopped=_STOPPED) as terminal:
+    with reporting(verbose=verbose, quiet=_quiet(quiet), if_stopped=_STOPPED, warnings=True) as terminal:
         from vtryon.train.baselines import BASELINES
         from vtryon.train.parallel import joined
         from vtryon.train.tree import is_tree
@@ -260,7 +260,7 @@ def tryon(
 ) -> None:  # fmt: skip
     """The renderer that dresses the person: rendered people in one top and another, and photographs given back; or a
     data set. Several GPUs: torchrun --nproc-per-node N -m vtryon train tryon ..."""
-    with reporting(verbose=verbose, quiet=_quiet(quiet), if_stopped=_STOPPED) as terminal:
+    with reporting(verbose=verbose, quiet=_quiet(quiet), if_stopped=_STOPPED, warnings=True) as terminal:
         from vtryon.errors import UsageError
         from vtryon.train.baselines import BASELINES
         from vtryon.train.parallel import joined
