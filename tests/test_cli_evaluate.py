@@ -187,6 +187,7 @@ def test_refusals_are_one_line_and_the_right_code() -> None:
     assert "no measure ssmi" in refused(2, "good", "--truth", "truth", "--measures", "ssmi")
     assert "nothing to score" in refused(2, "--truth", "truth")
     assert "leave out --truth" in refused(2, "--data", "tree", "--truth", "truth")
+    assert "are for --data" in refused(2, "good", "--truth", "truth", "--unpaired")
     assert "one name" in refused(2, "good", "./good", "--truth", "truth")
     assert "no such folder" in refused(66, "--data", "tree")
     assert "not a size" in refused(2, "good", "--size", "64")

@@ -76,7 +76,12 @@ def evaluate(
     ] = None,
     real: Annotated[Path | None, _against("FOLDER", "Real pictures for FID.  \\[default: truth, else sources]")] = None,
     measures: Annotated[
-        str, typer.Option(metavar="NAMES", help="Which, with commas between.", rich_help_panel=HOW)
+        str,
+        typer.Option(
+            metavar="NAMES",
+            help="Some of ssim,lpips,is,fid,vmaf,warp_ratio,hem_jitter,leftover,damage.",
+            rich_help_panel=HOW,
+        ),
     ] = "all",
     size: Annotated[
         str | None,

@@ -72,6 +72,8 @@ class EvaluateOptions:
             raise UsageError(f"no measure {unknown[0]}; there are {', '.join(MEASURES)}")
         if self.data is None and not self.results:
             raise UsageError("nothing to score: give a folder of results, or --data and the model is run over it")
+        if self.data is None and (self.pairs or not self.paired):
+            raise UsageError("--unpaired and --pairs are for --data; without it, results without --truth are unpaired")
         if self.results and (self.warp_weights or self.renderer):
             raise UsageError("--warp-weights and --renderer are for the model run over --data; leave out RESULTS")
         if self.data is not None and (self.truth or self.sources):
