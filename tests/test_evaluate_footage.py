@@ -11,7 +11,7 @@ from PIL import Image
 from moving import HEIGHT, WIDTH, save_frames, sliding
 from vtryon.data import Footage, FootageKind
 from vtryon.errors import BadInputError, MissingInputError, VtryonError
-from vtryon.evaluate.footage import View, check_alike, collection, matched, resized
+from vtryon.evaluate.footage import View, check_alike, collection, in_common, matched, resized
 
 
 def folder(path: Path, *names: str, count: int = 3) -> Path:
@@ -78,6 +78,20 @@ def test_nothing_matching_shows_names_of_both(tmp_path: Path) -> None:
     told = refusal(BadInputError, ours, true)
     assert "has a, b" in told
     assert "has c, d, e and 2 more" in told
+
+
+def test_methods_are_compared_on_what_all_have(tmp_path: Path) -> None:
+    one, other = (folder(tmp_path / name, *names) for name, names in (("one", "ab"), ("other", "bc")))
+    methods = {path.name: matched(path, None, None) for path in (one, other)}
+    with pytest.raises(MissingInputError, match="one: c missing, another method has it; --partial"):
+        in_common(methods)
+    assert {name: [i.name for i in items] for name, items in in_common(methods, partial=True).items()} == {
+        "one": ["b"],
+        "other": ["b"],
+    }
+    methods["third"] = matched(folder(tmp_path / "third", "d"), None, None)
+    with pytest.raises(BadInputError, match="no name in common"):
+        in_common(methods, partial=True)
 
 
 def test_one_size_and_one_count(tmp_path: Path) -> None:

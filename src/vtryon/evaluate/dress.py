@@ -16,7 +16,7 @@ from vtryon.person import Labeller
 from vtryon.pipeline import TryOnOptions, try_on
 from vtryon.render import Drawer
 from vtryon.render.learned import Renderer
-from vtryon.train.tree_tryon import Lay
+from vtryon.train.lay import Lay
 from vtryon.types import Frame
 
 

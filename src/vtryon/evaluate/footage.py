@@ -146,6 +146,25 @@ def of_samples(samples: Sequence[Sample], results: Path | None, *, partial: bool
     )
 
 
+def in_common(methods: Mapping[str, tuple[Item, ...]], *, partial: bool = False) -> dict[str, tuple[Item, ...]]:
+    """The same items of every method, so that rows of a table compare.
+
+    Raises:
+        MissingInputError: a method lacks an item that another one has, and not ``partial``.
+        BadInputError: no item is there of every method.
+    """
+    names = {method: {item.name for item in items} for method, items in methods.items()}
+    every, common = set[str]().union(*names.values()), set.intersection(*names.values())
+    for method, there in names.items():
+        if every - there and not partial:
+            raise MissingInputError(
+                f"{method}: {_names(every - there)} missing, another method has it; --partial scores what all have"
+            )
+    if not common:
+        raise BadInputError(f"{' and '.join(methods)} have no name in common")
+    return {method: tuple(item for item in items if item.name in common) for method, items in methods.items()}
+
+
 def _names(names: Mapping[str, object] | Sequence[str] | set[str]) -> str:
     listed = sorted(names)
     more = len(listed) - _SHOWN

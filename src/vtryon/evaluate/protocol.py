@@ -14,7 +14,7 @@ from vtryon.data import Footage
 from vtryon.device import choose
 from vtryon.errors import UsageError
 from vtryon.evaluate.dress import Model
-from vtryon.evaluate.footage import Item, View, check_alike, collection, matched, of_samples
+from vtryon.evaluate.footage import Item, View, check_alike, collection, in_common, matched, of_samples
 from vtryon.evaluate.measures import MEASURES, Wanted
 from vtryon.evaluate.networks import Distributions, Lpips, inception
 from vtryon.evaluate.pretrained import BACKBONES, INCEPTION
@@ -145,17 +145,20 @@ def evaluate(options: EvaluateOptions, progress: Report = silent) -> Evaluation:
 
 def _methods(options: EvaluateOptions) -> dict[str, tuple[Item, ...]]:
     if options.data is None:
-        return {
+        single = len(options.results) > 1 and not any(path.is_dir() for path in options.results)
+        found = {
             path.name: matched(path, options.truth, options.sources, partial=options.partial)
             for path in options.results
         }
+        return found if single else in_common(found, partial=options.partial)
     from vtryon.data import open_tree
 
     tree = open_tree(options.data, pairs=options.pairs)
     samples = tree.select(options.split, paired=options.paired)
     if not options.results:
         return {"vtryon": of_samples(samples, None)}
-    return {path.name: of_samples(samples, path, partial=options.partial) for path in options.results}
+    found = {path.name: of_samples(samples, path, partial=options.partial) for path in options.results}
+    return in_common(found, partial=options.partial)
 
 
 def _real(options: EvaluateOptions, items: Sequence[Item]) -> tuple[tuple[Footage, ...], str]:
