@@ -20,12 +20,13 @@ def scene(seed: int = 0, size: tuple[int, int] = (HEIGHT + 64, WIDTH + 64)) -> A
     return np.clip((smooth - smooth.mean()) * 5 + 128, 20, 235)
 
 
-def sliding(count: int = 6, step: tuple[float, float] = (1.0, 0.0), seed: int = 0) -> list[Array]:
-    """``count`` frames (HEIGHT, WIDTH, 3) uint8 of a scene that moves by ``step`` (x, y) px a frame."""
+def sliding(count: int = 6, step: tuple[float, float] = (1.0, 0.0), seed: int = 0, aside: float = 0.0) -> list[Array]:
+    """``count`` frames (HEIGHT, WIDTH, 3) uint8 of a scene that moves by ``step`` (x, y) px a frame, all of it ``aside``
+    px to the right."""
     whole = scene(seed)
     frames = []
     for n in range(count):
-        matrix = np.array([[1, 0, step[0] * n - 32], [0, 1, step[1] * n - 32]], np.float32)
+        matrix = np.array([[1, 0, step[0] * n - 32 + aside], [0, 1, step[1] * n - 32]], np.float32)
         moved = cv2.warpAffine(whole, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
         frames.append(np.rint(moved).astype(np.uint8))
     return frames
