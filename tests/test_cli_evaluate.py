@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import shlex
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from conftest import ROOT
 from moving import flickering, noisy, save_frames, sliding
 from vtryon.cli.app import app
 from vtryon.evaluate.measures import EXTRA, MEASURES
+from vtryon.evaluate.networks import LOGITS, Distributions
 from vtryon.evaluate.pretrained import BACKBONES, INCEPTION
 from vtryon.evaluate.protocol import EvaluateOptions, Evaluation
 from vtryon.render.unet import RendererNet, RendererSize, save_renderer
@@ -32,13 +35,15 @@ FAST = ("--region", "frame", "--measures", "ssim,vmaf,warp_ratio")
 def _at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Two clips of truth, and results of two methods: one that flickers and one that does not."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path / "cache"))
+    before = torch.hub.get_dir()
+    torch.hub.set_dir(tmp_path / "cache")
     for number, name in enumerate(("walk", "turn")):
         clip = noisy(sliding(5, step=(2.0, float(number)), seed=number), 1)
         save_frames(Path("truth", name), clip)
         save_frames(Path("good", name), noisy(clip, 3))
         save_frames(Path("bad", name), flickering(noisy(clip, 12), 30))
-    return
+    yield
+    torch.hub.set_dir(before)
 
 
 def evaluate(*words: str) -> Result:
@@ -106,6 +111,45 @@ def test_what_cannot_be_computed_says_what_it_needs() -> None:
     assert "- FID not computed: needs" in table
     assert table.split("| good |")[1].splitlines()[0].count("not computed") == 6
     assert str(Path("cache", "checkpoints", INCEPTION.file)) in table
+
+
+def test_with_their_networks_all_columns_are_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torchmetrics", reason="the extra evaluate is not installed")
+    from torchvision.models import squeezenet1_1
+
+    torch.manual_seed(0)
+    for kind, content in ((INCEPTION, {}), (BACKBONES["squeeze"], squeezenet1_1(weights=None).state_dict())):
+        torch.save(content, tmp_path / kind.file)
+        digest = hashlib.sha256((tmp_path / kind.file).read_bytes()).hexdigest()
+        monkeypatch.setitem(vars(kind), "sha256", digest[:8])
+
+    def stand_in(path: Path, _: torch.device) -> object:
+        """Grey values of an eighth of the size for features, and their brightness for a class."""
+        assert path == tmp_path / INCEPTION.file
+
+        def extract(pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            grey = pictures.float().mean(1)
+            classes = grey.mean((1, 2)).div(25).long()
+            return grey[:, ::16, ::32].flatten(1), 40.0 * torch.nn.functional.one_hot(classes, LOGITS).float()
+
+        return extract
+
+    monkeypatch.setattr("vtryon.evaluate.protocol.inception", stand_in)
+    monkeypatch.setattr("vtryon.evaluate.protocol.Distributions", partial(Distributions, features=24))
+    words = ("--truth", "truth", "--region", "frame", "--lpips", "squeeze", "--weights-dir", str(tmp_path))
+    found = record("truth", "good", "bad", *words, "--measures", "lpips,is,fid")
+    assert found["not_computed"] == {}
+    same, good, bad = (m["values"] for m in found["methods"])  # type: ignore[attr-defined]
+    assert same["lpips"] == pytest.approx(0, abs=1e-6)
+    assert same["fid"] == pytest.approx(0, abs=0.5)
+    for name in ("lpips", "fid"):
+        assert same[name] < good[name] < bad[name]
+    assert bad["is"] == 1, "each of ten parts has a single picture"
+    assert "(under 2048: too low" in found["protocol"]["IS"]  # type: ignore[index]
+    assert "10 pictures (under 2048: too high" in found["protocol"]["FID"]  # type: ignore[index]
+    real = record("good", "--sources", "truth", "--real", "bad", *words[2:], "--measures", "fid")
+    assert "bad (--real)" in real["protocol"]["FID"]  # type: ignore[index]
+    assert real["methods"][0]["values"]["fid"] > good["fid"]  # type: ignore[index]
 
 
 def test_without_the_extra_the_rest_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,8 @@ from vtryon.progress import Progress, Report, silent
 from vtryon.types import Frame
 
 FEW = 2048
-"""Pictures below which FID is known to be too high: its covariance has more numbers than they can tell."""
+"""Pictures below which FID is known to be too high, its covariance having more numbers than they can tell, and the ten
+parts of IS have too few to show their classes."""
 
 _BY_CLIP = ("ssim", "lpips", "vmaf", "warp_ratio", "hem_jitter", "leftover", "damage")
 _NEED_ANALYSIS = frozenset({"warp_ratio", "hem_jitter", "leftover", "damage"})
@@ -261,12 +262,15 @@ def _protocol(
     for name in (n for n in MEASURES if n in active):
         how = MEASURES[name].how.format(lpips=options.lpips, real=real, region=region)
         if name == "fid":
-            few = f" (under {FEW}: too high, and not to be compared with other counts)"
-            how += f", {counted[True]} pictures" + (
-                few if min(counted[True], min(m.frames for m in scored)) < FEW else ""
-            )
+            how += f", {counted[True]} pictures" + _few(min(counted[True], *(m.frames for m in scored)), "high")
+        if name == "is":
+            how += _few(min(m.frames for m in scored), "low")
         terms[MEASURES[name].title] = how
     return terms | {"computed with": _versions()}
+
+
+def _few(pictures: int, way: str) -> str:
+    return f" (under {FEW}: too {way}, and not to be compared with other counts)" if pictures < FEW else ""
 
 
 def _versions() -> str:
