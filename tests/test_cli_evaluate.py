@@ -192,6 +192,7 @@ def test_the_report_is_written_and_not_overwritten() -> None:
         assert np.asarray(plot.convert("RGB")).std() > 10
     before = (folder / "table.md").read_bytes()
     assert "exists" in refused(73, *words)
+    assert "taken for a clip" in refused(73, *words[:-1], "good/report")
     assert evaluate(*words, "-n").exit_code == 0
     assert evaluate(*words, "-y", "--frames", "3").exit_code == 0
     assert (folder / "table.md").read_bytes() != before

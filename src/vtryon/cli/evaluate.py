@@ -164,7 +164,8 @@ def evaluate(
             device=device,
             partial=partial,
         )
-        if output is not None and not report.check_folder(output, policy(yes=yes, no=no)):
+        inputs = [path for path in (*options.results, truth, sources, real) if path is not None]
+        if output is not None and not report.check_folder(output, policy(yes=yes, no=no), inputs):
             return
         found = protocol.evaluate(options, terminal.progress)
         if output is not None:

@@ -97,12 +97,16 @@ def _csv(rows: Sequence[Sequence[Any]]) -> str:
     return out.getvalue()
 
 
-def check_folder(folder: Path, if_exists: IfExists) -> bool:
+def check_folder(folder: Path, if_exists: IfExists, inputs: Sequence[Path] = ()) -> bool:
     """Whether a report is to be written to ``folder``; False where one is there and the policy is to skip.
 
     Raises:
-        CannotCreateError: one is there and the policy is to refuse, or ``folder`` cannot be made.
+        CannotCreateError: one is there and the policy is to refuse, ``folder`` cannot be made, or it lies in one of the
+            folders ``inputs``, where it would be taken for a clip.
     """
+    around = next((path for path in inputs if folder.absolute().is_relative_to(path.absolute())), None)
+    if around is not None:
+        raise CannotCreateError(f"{folder} lies in {around}, where it would be taken for a clip; write elsewhere")
     there = [folder / name for name in FILES if (folder / name).exists()]
     if there and if_exists is IfExists.SKIP:
         return False
