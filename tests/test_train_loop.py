@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from vtryon.device import Compute, choose
-from vtryon.errors import BadInputError
+from vtryon.errors import BadInputError, UnavailableError
 from vtryon.train.loop import Batch, LoopConfig, Task, fit
 from vtryon.train.record import record
 
@@ -120,3 +120,19 @@ def test_a_table_has_a_column_for_what_comes_later(tmp_path: Path) -> None:
     record(tmp_path, {"step": 1, "loss": {"a": 1.0}})
     record(tmp_path, {"step": 2, "loss": {"a": 2.0, "b": 3.0}})
     assert (tmp_path / "log.csv").read_text().splitlines() == ["step,loss.a,loss.b", "1,1.0,", "2,2.0,3.0"]
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning", "ignore:This DataLoader will create:UserWarning")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_change_no_number(tmp_path: Path, workers: int) -> None:
+    one, other = net(), net()
+    fit(one, task(), CONFIG, CPU, tmp_path / "thread")
+    fit(other, task(), replace(CONFIG, workers=workers, stop=7), CPU, tmp_path / "processes")
+    fit(other, task(), replace(CONFIG, workers=workers), CPU, tmp_path / "processes")
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+def test_without_forking_there_are_no_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("multiprocessing.get_all_start_methods", lambda: ["spawn"])
+    with pytest.raises(UnavailableError, match="--workers"):
+        fit(net(), task(), replace(CONFIG, workers=1), CPU, tmp_path)

@@ -25,10 +25,11 @@ from vtryon.errors import BadInputError, UnavailableError
 from vtryon.garment import load_garment
 from vtryon.render.unet import RendererNet, RendererSize, load_renderer
 from vtryon.train import tree as tree_room
+from vtryon.train.lay import Lay, lay_clips
 from vtryon.train.loop import LoopConfig
 from vtryon.train.parallel import Ranks
-from vtryon.train.tree import TreeData, is_tree, open_training, reduced
-from vtryon.train.tree_tryon import Lay, TreeExamples
+from vtryon.train.tree import SmallGarment, TreeData, is_tree, open_training, reduced
+from vtryon.train.tree_tryon import TreeExamples
 from vtryon.train.tree_warp import TreeWarpTraining, train_warp_tree, tree_batch, tree_terms, warped
 from vtryon.train.tryon import PAPER_TREE, TryOnTraining, clip_batch, frame_batch, train_tryon, tryon_loss
 from vtryon.train.warp import PRESETS
@@ -56,7 +57,7 @@ def data(place: Path) -> TreeData:
 
 @pytest.fixture(scope="module")
 def examples(data: TreeData) -> TreeExamples:
-    return TreeExamples(data, Lay(), seed=0)
+    return TreeExamples(data, lay_clips(data, Lay()), seed=0)
 
 
 def warp_config(place: Path, out: Path, **loop: Any) -> TreeWarpTraining:
@@ -118,7 +119,7 @@ def test_what_cannot_be_used_is_left_out_and_named(
 
 def test_a_tree_of_which_nothing_can_be_used_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = trees.viton(tmp_path / "viton")
-    monkeypatch.setattr(Analysis, "garment", lambda *_: None)
+    monkeypatch.setattr(tree_room, "_small_garment", lambda *_: SmallGarment(Path(), "", ""))
     monkeypatch.setattr(Analysis, "clip", lambda *_: Clip(Path(), 1, np.zeros(0)))
     with pytest.raises(BadInputError, match=r"000000_0\.jpg: nobody is found in it"):
         open_training(root, tmp_path / "cache", "cpu")
@@ -144,7 +145,7 @@ def test_garments_are_made_small_with_all_that_is_known_of_them() -> None:
 
 def test_the_network_does_not_see_what_the_worn_garment_decides(data: TreeData) -> None:
     worn = data.train[0]
-    batch = tree_batch(data, [(worn, 0), (worn, 1)], WARP)
+    batch = tree_batch([(worn, 0), (worn, 1)], WARP)
     person = batch["person"]
     assert not person[:, 3:7].any()
     assert person[:, 1:3].any()
@@ -155,7 +156,7 @@ def test_the_network_does_not_see_what_the_worn_garment_decides(data: TreeData) 
 
 @torch.no_grad()
 def test_eq_3_is_nothing_where_the_garment_lies_as_it_is_worn(data: TreeData) -> None:
-    batch = dict(tree_batch(data, data.shown(2), WARP))
+    batch = dict(tree_batch(data.shown(2), WARP))
     batch["worn"] = warped(batch["start"], batch, WARP)
     net = MatchingNet(WARP)  # its first answer is to move nothing
     terms = tree_terms(net, batch, WARP, LOSS, choose("cpu"))
@@ -293,9 +294,7 @@ def test_a_stopped_renderer_training_goes_on_exactly(place: Path, tmp_path: Path
 def test_garments_are_laid_by_the_network_that_is_given(place: Path, data: TreeData, tmp_path: Path) -> None:
     train_warp_tree(warp_config(place, tmp_path, steps=1))
     worn = data.train[0]
-    shipped, single = (
-        TreeExamples(data, lay, seed=0).laid(worn)[0] for lay in (Lay(), Lay(tmp_path / "warp.safetensors"))
-    )
+    shipped, single = (lay_clips(data, lay)[worn.name][0] for lay in (Lay(), Lay(tmp_path / "warp.safetensors")))
     assert shipped.sleeves.any()
     assert single.torso.any()
     assert not single.sleeves.any()  # one piece

@@ -59,6 +59,9 @@ MaxSteps = Annotated[
         show_default=False,
     ),
 ]  # fmt: skip
+Workers = Annotated[
+    int, typer.Option(min=0, metavar="N", help="Processes that make batches beside the training; 0: a thread does.")
+]
 Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Decides everything random.")]
 
 
@@ -159,6 +162,7 @@ def warp(
     steps: Steps = None,
     max_steps: MaxSteps = None,
     batch: Batch = None,
+    workers: Workers = 0,
     seed: Seed = 0,
     device: params.Device = "auto",
     as_json: params.Json = False,
@@ -178,13 +182,13 @@ def warp(
         with joined(device) as (ranks, own):
             if is_tree(data):
                 on_tree = _on_tree(data, out, cache, preset, own)
-                loop = _asked(on_tree.loop, steps, batch, seed, max_steps)
+                loop = _asked(on_tree.loop, steps, batch, seed, max_steps, workers)
                 watch = _Watch(terminal, loop)
                 measures = train_warp_tree(replace(on_tree, loop=loop), watch, _pictures(terminal), ranks)
             else:
                 settings = {} if preset is Preset.OURS else BASELINES[preset].warp()
                 config = WarpTraining(data / "pairs", out, cache, device=own, **settings)
-                loop = _asked(config.loop, steps, batch, seed, max_steps)
+                loop = _asked(config.loop, steps, batch, seed, max_steps, workers)
                 watch = _Watch(terminal, loop)
                 measures = train_warp(replace(config, loop=loop), watch, ranks)
         if ranks.first:
@@ -252,6 +256,7 @@ def tryon(
     steps: Steps = None,
     max_steps: MaxSteps = None,
     batch: Batch = None,
+    workers: Workers = 0,
     seed: Seed = 0,
     device: params.Device = "auto",
     as_json: params.Json = False,
@@ -269,7 +274,8 @@ def tryon(
 
         began = time.perf_counter()
         with joined(device) as (ranks, own):
-            loop = _asked(PRESETS["ours" if preset is Preset.OURS else "paper"], steps, batch, seed, max_steps)
+            recipe = PRESETS["ours" if preset is Preset.OURS else "paper"]
+            loop = _asked(recipe, steps, batch, seed, max_steps, workers)
             config = TryOnTraining(cache=cache or out / "cache", folder=out, data=data, loop=loop, device=own)
             if is_tree(data):
                 config = replace(config, data=None, tree=data, warp=warp)
@@ -287,8 +293,11 @@ def tryon(
             _report(terminal, out / "tryon.safetensors", watch.total, measures, began, as_json=as_json)
 
 
-def _asked(loop: LoopConfig, steps: int | None, batch: int | None, seed: int, stop: int | None = None) -> LoopConfig:
-    return replace(loop, steps=steps or loop.steps, batch=batch or loop.batch, seed=seed, stop=stop)
+def _asked(
+    loop: LoopConfig, steps: int | None, batch: int | None, seed: int, stop: int | None = None, workers: int = 0
+) -> LoopConfig:
+    asked = replace(loop, steps=steps or loop.steps, batch=batch or loop.batch, seed=seed)
+    return replace(asked, stop=stop, workers=workers)
 
 
 def _quiet(asked: bool) -> bool:

@@ -44,19 +44,22 @@ _OURS = (Label.FACE, Label.LEFT_ARM, Label.RIGHT_ARM)  # LIP has no name for the
 class Analysis:
     """Prepares clips and garments, or finds them prepared in ``cache``.
 
-    ``labeller`` tells the regions of the person apart (None: geometry, without weights); ``device`` is its device.
+    ``labeller`` tells the regions of the person apart (None: geometry, without weights); ``people_by`` and
+    ``garments_by`` say what analyses people and garments here: with anything else of it, what is kept is not used.
     """
 
     cache: Cache
     labeller: Labeller | None
-    device: str
+    people_by: tuple[object, ...]
+    garments_by: tuple[object, ...]
 
     @staticmethod
     def of(folder: Path, device: str = "auto") -> Analysis:
         """With the shipped parser, keeping everything in ``folder``."""
         from vtryon.pipeline import default_labeller
 
-        return Analysis(Cache(folder, _KEEP), default_labeller(device), device)
+        made_by = analysis_version(device), garment_version()
+        return Analysis(Cache(folder, _KEEP), default_labeller(device), *made_by)
 
     def clip(self, sample: Sample) -> Clip:
         """The person of a sample, frame by frame; a clip in which nobody is found has no moments.
@@ -65,7 +68,7 @@ class Analysis:
             MissingInputError, BadInputError: footage or a part of it is missing or damaged.
             CannotCreateError, WriteError: the cache cannot be written.
         """
-        key = _key(sample, self.device)
+        key = _key(sample, self.people_by)
         make = partial(save_clip, moments=self._moments(sample), key=key)
         return self.cache.get("clips", key, make=make, read=lambda path: open_clip(path, key=key))
 
@@ -81,7 +84,7 @@ class Analysis:
 
     def _masked(self, picture: Path, mask: Path) -> Garment:
         """A garment whose outline the data set gives."""
-        key = hashlib.sha256(repr((file_digest(picture), file_digest(mask), garment_version())).encode()).hexdigest()
+        key = hashlib.sha256(repr((file_digest(picture), file_digest(mask), self.garments_by)).encode()).hexdigest()
 
         def make(entry: Path) -> None:
             rgb, _ = load_picture(picture)
@@ -167,11 +170,11 @@ def _flow(
     return Flow(backward, agreement(earlier.rgb, moment.rgb, backward))
 
 
-def _key(sample: Sample, device: str) -> str:
+def _key(sample: Sample, made_by: tuple[object, ...]) -> str:
     """What a prepared clip depends on: footage and parts, by name, size and time, and what analyses them."""
     places = (sample.person.path, sample.pose, sample.parsing, sample.flow)
     about = [stamp(place) for place in places if place is not None]
-    return hashlib.sha256(repr((about, analysis_version(device))).encode()).hexdigest()
+    return hashlib.sha256(repr((about, made_by)).encode()).hexdigest()
 
 
 def stamp(place: Path) -> tuple[object, ...]:

@@ -11,7 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from vtryon.device import Compute
 from vtryon.errors import BadInputError, WriteError
+from vtryon.train.batches import batches, seed_of
 from vtryon.train.parallel import ALONE, Ranks
 from vtryon.train.record import record
 from vtryon.train.store import made
@@ -37,7 +38,8 @@ STATE = "state.safetensors"
 class LoopConfig:
     """How long and how fast a network learns; ``steps`` fixes the schedule's end (a resumed run may raise it).
 
-    ``stop`` ends the run earlier and leaves the schedule as it is; ``batch`` is that of all processes together.
+    ``stop`` ends the run earlier and leaves the schedule as it is; ``batch`` is that of all processes together;
+    ``workers`` make batches beside the training, as processes of their own (0: a thread does). They change no number.
     """
 
     steps: int
@@ -54,6 +56,7 @@ class LoopConfig:
     validate_every: int = 500  # steps
     save_every: float = 240.0  # seconds
     stop: int | None = None
+    workers: int = 0
 
     @property
     def last(self) -> int:
@@ -97,16 +100,13 @@ def fit(
     average = {name: value.detach().clone() for name, value in net.state_dict().items()}
     optimiser = torch.optim.AdamW(_groups(net, config.weight_decay), lr=config.peak_rate, betas=config.betas)
     start = load_state(folder / STATE, net, average, optimiser) if (folder / STATE).is_file() else 0
-    shared, share = ranks.shared(net), ranks.share(config.batch)
+    ranks.share(config.batch)  # refused before anything is set up
+    shared = ranks.shared(net)
     saved, clock, begun = time.monotonic(), time.process_time(), time.monotonic()
     mean: dict[str, float] = {}
-    with ThreadPoolExecutor(1) as ahead:
-        coming = ahead.submit(_batch, task, config, start, share, ranks)
-        for step in range(start, config.last):
-            batch = coming.result()
-            if step + 1 < config.last:
-                coming = ahead.submit(_batch, task, config, step + 1, share, ranks)
-            torch.manual_seed(int(np.random.SeedSequence(_seed(config, step, ranks)).generate_state(1)[0]))  # dropout
+    with closing(batches(task, config, start, ranks)) as coming:
+        for step, batch in zip(range(start, config.last), coming, strict=True):
+            torch.manual_seed(int(np.random.SeedSequence(seed_of(config, step, ranks)).generate_state(1)[0]))  # dropout
             terms = _step(shared, optimiser, task, config, compute, batch, step)
             _average(average, net, min(config.average, (step + 1) / (step + 10)))
             for name, value in terms.items():
@@ -126,15 +126,6 @@ def fit(
                 log.info("step %d: %s", step + 1, ", ".join(f"{name} {value:.4f}" for name, value in mean.items()))
     net.load_state_dict(average)
     return net.eval()
-
-
-def _seed(config: LoopConfig, step: int, ranks: Ranks) -> list[int]:
-    """Of everything random in a step: one process alone must see what it has always seen."""
-    return [config.seed, step] if ranks.first else [config.seed, step, ranks.rank]
-
-
-def _batch(task: Task, config: LoopConfig, step: int, share: int, ranks: Ranks) -> Batch:
-    return task.batch(np.random.default_rng(_seed(config, step, ranks)), share, step)
 
 
 def _step(

@@ -16,7 +16,7 @@ from vtryon.data.store import Clip
 from vtryon.data.tree import Sample, open_tree
 from vtryon.errors import BadInputError
 from vtryon.garment.store import read_garment, save_garment
-from vtryon.reuse import file_digest, garment_version
+from vtryon.reuse import file_digest
 from vtryon.train.parallel import ALONE, Ranks
 from vtryon.train.prepare import Report
 from vtryon.types import Array, Garment, Part
@@ -27,12 +27,35 @@ CANVAS = (256, 192)
 """Height and width within which a garment is looked at: that of VITON and of VVT."""
 
 
+@dataclass(frozen=True)
+class SmallGarment:
+    """A garment of at most ``CANVAS`` in the cache, and what it was made from."""
+
+    path: Path
+    key: str
+    name: str
+
+    def read(self) -> Garment:
+        """It, from its file.
+
+        Raises:
+            MissingInputError, BadInputError: it has been removed or damaged.
+        """
+        return read_garment(self.path, key=self.key, name=self.name)
+
+
 @dataclass(frozen=True, eq=False)
 class Worn:
     """Somebody in the garment that they wear."""
 
     sample: Sample
     clip: Clip
+    garment: SmallGarment
+
+    @property
+    def name(self) -> str:
+        """Unique among the clips that are prepared alike."""
+        return f"{self.clip.path.name}/{self.garment.key}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,17 +83,6 @@ class TreeData:
         """``count`` moments of what is held out, evenly spread over its clips."""
         every = [(worn, n) for worn in self.held_out for n in range(len(worn.clip))]
         return [every[i] for i in np.unique(np.linspace(0, len(every) - 1, count).astype(int))]
-
-    def small_garment(self, sample: Sample) -> Garment:
-        """The sample's garment, no larger than ``CANVAS``; kept."""
-        files = [path for path in (sample.garment, sample.garment_mask) if path is not None]
-        made_from = ("small", *map(file_digest, files), *garment_version(), CANVAS)
-        key, name = hashlib.sha256(repr(made_from).encode()).hexdigest(), str(sample.garment)
-
-        def make(path: Path) -> None:
-            save_garment(path, reduced(self.analysis.garment(sample), CANVAS), key=key, name=name)
-
-        return self.analysis.cache.get("laid", key, make=make, read=lambda path: read_garment(path, key=key, name=name))
 
 
 def is_tree(data: Path) -> bool:
@@ -123,11 +135,27 @@ def _worn(analysis: Analysis, samples: tuple[Sample, ...], report: Report | None
 def _usable(analysis: Analysis, sample: Sample) -> Worn | BadInputError:
     """A sample with its clip, or why it cannot be used."""
     try:
-        analysis.garment(sample)
+        garment = _small_garment(analysis, sample)
         clip = analysis.clip(sample)
     except BadInputError as problem:
         return problem
-    return Worn(sample, clip) if len(clip) else BadInputError(f"{sample.person.path}: nobody is found in it")
+    return Worn(sample, clip, garment) if len(clip) else BadInputError(f"{sample.person.path}: nobody is found in it")
+
+
+def _small_garment(analysis: Analysis, sample: Sample) -> SmallGarment:
+    files = [path for path in (sample.garment, sample.garment_mask) if path is not None]
+    made_from = ("small", *map(file_digest, files), *analysis.garments_by, CANVAS)
+    key, name = hashlib.sha256(repr(made_from).encode()).hexdigest(), str(sample.garment)
+
+    def make(path: Path) -> None:
+        save_garment(path, reduced(analysis.garment(sample), CANVAS), key=key, name=name)
+
+    def read(path: Path) -> SmallGarment:
+        found = SmallGarment(path, key, name)
+        found.read()
+        return found
+
+    return analysis.cache.get("laid", key, make=make, read=read)
 
 
 def reduced(garment: Garment, size: tuple[int, int]) -> Garment:

@@ -6,72 +6,32 @@ frame is the truth (METHOD.md section 2). Clips are two frames of the source, wi
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
 
 import cv2
 import numpy as np
 
-from vtryon.errors import BadInputError
 from vtryon.render.filters import luminance, masked_blur
 from vtryon.render.flow import SourceFlow
 from vtryon.render.inputs import View, light_hint
-from vtryon.render.learned import Cloth, laid
-from vtryon.reuse import file_digest, garment_version, warp_version
+from vtryon.render.learned import Cloth
 from vtryon.train import disturb
-from vtryon.train.laid import LaidClip, open_laid, save_laid
-from vtryon.train.parallel import ALONE, Ranks
-from vtryon.train.prepare import Report
+from vtryon.train.laid import LaidClip
 from vtryon.train.tree import TreeData, Worn
 from vtryon.train.tryon_data import Clip, Example, in_motion, kinds, shares, soft_edge
-from vtryon.types import CROP_SIZE, WORN_TOP, Array, Garment
-from vtryon.warp import Fitter, Texture, fitter
-from vtryon.warp.lattice import SINGLE
-from vtryon.warp.network import load_matching
-from vtryon.warp.single import lay_single, one_piece
+from vtryon.types import CROP_SIZE, WORN_TOP, Array
 
-_CROP = (0.0, 0.0, float(CROP_SIZE[1]), float(CROP_SIZE[0]))
 _SMOOTH = 4.0  # px: light is only told where it is coarser than the warp's mistakes
 
 
 @dataclass(frozen=True, eq=False)
-class Lay:
-    """What lays the garments: the network of ``vtryon train warp`` at ``weights``, or None for the shipped warp."""
-
-    weights: Path | None = None
-
-    def version(self) -> tuple[object, ...]:
-        """What its work depends on."""
-        return (*warp_version(), None if self.weights is None else file_digest(self.weights))
-
-    def fitter(self) -> Fitter:
-        """Ready to lay.
-
-        Raises:
-            UnavailableError, BadInputError: there are no such weights, or not of the paper's lattice.
-        """
-        if self.weights is None:
-            return fitter()
-        net = load_matching(self.weights)
-        if net.size.lattice not in SINGLE:
-            raise BadInputError(f"{self.weights}: not a network of the paper's lattice; train one with --preset paper")
-        return partial(lay_single, net)
-
-    def garment(self, garment: Garment) -> Garment:
-        """As it must be for the fitter."""
-        return garment if self.weights is None else one_piece(garment)
-
-
-@dataclass(frozen=True, eq=False)
 class TreeExamples:
-    """Examples of a data set's frames; ``strides`` how many moments lie between the frames of a clip, ``size`` (height,
-    width) of the crops, ``lay`` what lays the garments."""
+    """Examples of a data set's frames; ``cloths`` the laid garments by the clip's name, ``strides`` how many moments
+    lie between the frames of a clip, ``size`` (height, width) of the crops."""
 
     data: TreeData
-    lay: Lay
+    cloths: Mapping[str, LaidClip]
     seed: int
     strides: tuple[int, ...] = (1,)
     size: tuple[int, int] = CROP_SIZE
@@ -113,7 +73,7 @@ class TreeExamples:
 
     def example(self, worn: Worn, n: int, rng: np.random.Generator, *, clean: bool = False) -> Example:
         """One frame to be given back; ``clean`` leaves labels as they are and takes away no more than the garment."""
-        moment, cloth = worn.clip[n], self.laid(worn)[n]
+        moment, cloth = worn.clip[n], self.cloths[worn.name][n]
         mask = soft_edge(np.isin(moment.labels, WORN_TOP))
         if clean:
             hole, told = disturb.worn(moment.labels), moment.labels
@@ -139,41 +99,6 @@ class TreeExamples:
         return Example(
             view, moment.rgb, mask, stays, np.ones_like(stays), gain, known, kinds(moment.labels, hole, mask)
         )
-
-    def lay_all(self, report: Report | None, ranks: Ranks = ALONE) -> None:
-        """Lay every garment beforehand; each process does its share first."""
-        every = [*self.data.train, *self.data.held_out]
-        for worn in every[ranks.rank :: ranks.count] if ranks.count > 1 else ():
-            self.laid(worn)
-        for n, worn in enumerate(every, 1):
-            self.laid(worn)
-            if report is not None:
-                report("garments", n, len(every))
-
-    def laid(self, worn: Worn) -> LaidClip:
-        """The garment as it lies in every moment of a clip; made once and kept."""
-        files = [path for path in (worn.sample.garment, worn.sample.garment_mask) if path is not None]
-        made_from = ("laid", worn.clip.path.name, *map(file_digest, files), *garment_version(), *self.lay.version())
-        key = hashlib.sha256(repr(made_from).encode()).hexdigest()
-
-        def make(path: Path) -> None:
-            save_laid(path, self._lay_all(worn))
-
-        return self.data.analysis.cache.get("laid", key, make=make, read=partial(open_laid, count=len(worn.clip)))
-
-    def _lay_all(self, worn: Worn) -> Iterator[Cloth]:
-        garment, fit = self.lay.garment(self.data.analysis.garment(worn.sample)), self.lay.fitter()
-        texture, state, shot = None, None, -1
-        for n in range(len(worn.clip)):
-            moment = worn.clip[n]
-            if moment.shot != shot:
-                state, shot = None, moment.shot
-            warp, state = fit(moment.person(), garment, state=state)
-            if texture is None:
-                spline = warp.splines[0]
-                spread = [float(np.linalg.norm(p[-1].mean(0) - p[0].mean(0))) for p in (spline.points, spline.lattice)]
-                texture = Texture.of(garment, 1.4 * spread[0] / max(spread[1], 1e-6))
-            yield laid(warp, texture, _CROP, CROP_SIZE, None)
 
     def _cut(self, examples: list[Example], rng: np.random.Generator) -> list[Example]:
         if self.size == CROP_SIZE:

@@ -20,7 +20,7 @@ from vtryon.sheet import contact_sheet
 from vtryon.train.loop import Batch, LoopConfig, Task, fit
 from vtryon.train.parallel import ALONE, Ranks
 from vtryon.train.prepare import Report
-from vtryon.train.tree import CANVAS, TreeData, Worn, open_training
+from vtryon.train.tree import CANVAS, Worn, open_training
 from vtryon.train.warp import PRESETS, LossWeights, moved
 from vtryon.types import CROP_SIZE, KEYPOINTS, WORN_TOP, Array, Label, Part
 from vtryon.warp.loss import photometric, regularity
@@ -79,7 +79,7 @@ def train_warp_tree(
 
     def batch(_rng: np.random.Generator, count: int, step: int) -> Batch:
         places = data.turn(loop.seed, step * loop.batch + ranks.rank * count, count)
-        return tree_batch(data, [(data.train[i], int(n)) for i, n in places], config.size)
+        return tree_batch([(data.train[i], int(n)) for i, n in places], config.size)
 
     def loss(model: nn.Module, batch: Batch, compute: Compute) -> dict[str, Tensor]:
         return tree_terms(model, batch, config.size, config.weights, compute)
@@ -88,7 +88,7 @@ def train_warp_tree(
         last.update(validate(model, held_out, config.size, compute))
         return last
 
-    held_out = tree_batch(data, data.shown(_SHOWN), config.size)
+    held_out = tree_batch(data.shown(_SHOWN), config.size)
     fit(net, Task(batch, loss, validate_now), loop, compute, config.folder, on_step, ranks)
     if not ranks.first:
         return last
@@ -102,7 +102,7 @@ def train_warp_tree(
     return last
 
 
-def tree_batch(data: TreeData, places: list[tuple[Worn, int]], size: MatchingSize) -> Batch:
+def tree_batch(places: list[tuple[Worn, int]], size: MatchingSize) -> Batch:
     """What the network sees of some frames, and what it is judged by.
 
     ``person``, ``garment`` and ``start`` as :class:`~vtryon.warp.network.MatchingNet` takes them; ``lattice``
@@ -110,7 +110,7 @@ def tree_batch(data: TreeData, places: list[tuple[Worn, int]], size: MatchingSiz
     coverage; ``worn`` (B, 4, h, w) the same of the garment as it is worn, over the window; ``visible`` (B, h, w)
     where the garment, or that there is none, can be seen.
     """
-    rows = [_row(data, worn, n, size.shapes[Part.NONE]) for worn, n in places]
+    rows = [_row(worn, n, size.shapes[Part.NONE]) for worn, n in places]
     at = {name: torch.from_numpy(np.stack([row[name] for row in rows])) for name in rows[0]}
     frame = BodyFrame.of(at["points"], at["visibility"], at["yaw"])
     body = Silhouette(at["labels"], torch.eye(2, 3).expand(len(rows), 2, 3))  # the picture is the crop
@@ -127,9 +127,9 @@ def tree_batch(data: TreeData, places: list[tuple[Worn, int]], size: MatchingSiz
     }  # fmt: skip
 
 
-def _row(data: TreeData, worn: Worn, n: int, shape: tuple[int, int]) -> dict[str, Array]:
+def _row(worn: Worn, n: int, shape: tuple[int, int]) -> dict[str, Array]:
     """The arrays of one frame and its garment, whose lattice has ``shape``."""
-    moment, garment = worn.clip[n], data.small_garment(worn.sample)
+    moment, garment = worn.clip[n], worn.garment.read()
     on = np.isin(moment.labels, WORN_TOP).astype(np.float32)
     visible = 1 - np.isin(moment.labels, _HIDING).astype(np.float32)
     colours = np.dstack([moment.rgb.astype(np.float32) * (on / 255)[..., None], on, visible])
@@ -155,8 +155,8 @@ def _row(data: TreeData, worn: Worn, n: int, shape: tuple[int, int]) -> dict[str
 def tree_terms(
     net: nn.Module, batch: Batch, size: MatchingSize, weigh: LossWeights, compute: Compute
 ) -> dict[str, Tensor]:
-    """Eq. (4): the sum of eq. (1)(2) over the lattice, unless it has no weight, and eq. (3) over what can be seen of the
-    garment."""
+    """Eq. (4): the sum of eq. (1)(2) over the lattice, unless it has no weight, and eq. (3) over what can be seen of
+    the garment."""
     points = moved(net, batch, compute)
     terms = {"colour": weigh.colour * photometric(warped(points, batch, size), batch["worn"], batch["visible"])}
     if weigh.length or weigh.slope:

@@ -180,15 +180,15 @@ def _opened(config: TryOnTraining, report: Report | None, ranks: Ranks) -> _Mate
 
 def _opened_tree(config: TryOnTraining, report: Report | None, ranks: Ranks) -> _Material:
     """A data set of the field."""
+    from vtryon.train.lay import Lay, lay_clips
     from vtryon.train.tree import open_training
-    from vtryon.train.tree_tryon import Lay, TreeExamples
+    from vtryon.train.tree_tryon import TreeExamples
 
     assert config.tree is not None
     lay = Lay(config.warp)
     lay.fitter()  # what is missing is told before hours of analysis
     data = open_training(config.tree, config.cache, config.device, report=report, ranks=ranks)
-    maker = TreeExamples(data, lay, config.loop.seed, config.strides)
-    maker.lay_all(report, ranks)
+    maker = TreeExamples(data, lay_clips(data, lay, report, ranks), config.loop.seed, config.strides)
     examples, clips = maker.held_out(config.held_out)
     small = replace(maker, size=config.small_crop)
     return _Material(maker, small, Validation({"worn": examples}, clips), len(data.places))
