@@ -13,13 +13,11 @@ from vtryon.errors import BadInputError
 from vtryon.evaluate.footage import Item, View
 from vtryon.evaluate.networks import Distributions, Lpips, Vmaf
 from vtryon.evaluate.similarity import ssim
+from vtryon.evaluate.single import person_in
 from vtryon.evaluate.temporal import Steadiness, mean_of
 from vtryon.evaluate.worn import Kept, coverage, garment_region
 from vtryon.person import Labeller, analyse
 from vtryon.types import Array, Frame, Person
-
-STILL_FRAMES = 5
-"""A picture is analysed as a clip of so many equal frames, of which the last counts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,14 +91,9 @@ def _analysed(
 ) -> Iterator[tuple[Frame, Person | None]]:
     if labeller is None:
         return ((frame, None) for frame in frames)
-    return analyse(frames, labeller=labeller) if is_clip else seen_in_pictures(frames, labeller)
-
-
-def seen_in_pictures(frames: Iterator[Frame], labeller: Labeller) -> Iterator[tuple[Frame, Person | None]]:
-    """Each picture with who is seen in it, pictures having nothing to do with each other."""
-    for frame in frames:
-        still = [Frame(frame.rgb, i, frame.time_base, i) for i in range(STILL_FRAMES)]
-        yield frame, [person for _, person in analyse(still, labeller=labeller)][-1]
+    if is_clip:
+        return analyse(frames, labeller=labeller)
+    return ((frame, person_in(frame.rgb, labeller)) for frame in frames)
 
 
 def score(item: Item, moments: Iterator[Moment], scorers: Scorers) -> ClipScore:
