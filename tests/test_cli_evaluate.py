@@ -164,6 +164,9 @@ def test_unpaired_has_no_truth() -> None:
     assert found["not_computed"]["ssim"] == "needs truth (paired protocol)"  # type: ignore[index]
     assert found["protocol"]["protocol"].startswith("unpaired")  # type: ignore[index]
     assert found["methods"][0]["values"]["warp_ratio"] > 1.5  # type: ignore[index]
+    tiny = record("good", "--truth", "truth", "--size", "24x24", *FAST[:2], "--measures", "ssim,vmaf,lpips")
+    assert tiny["not_computed"]["vmaf"] == tiny["not_computed"]["lpips"] == "needs pictures of 32 x 32 px and more"  # type: ignore[index]
+    assert 0 < tiny["methods"][0]["values"]["ssim"] < 1  # type: ignore[index]
     alone = record("bad", *FAST)
     assert alone["not_computed"]["warp_ratio"] == "needs --sources"  # type: ignore[index]
 

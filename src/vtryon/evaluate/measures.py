@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from vtryon.evaluate.footage import Item
-from vtryon.evaluate.networks import vmaf_fits
+from vtryon.evaluate.networks import LEAST
 from vtryon.evaluate.pretrained import BACKBONES, INCEPTION
 
 EXTRA = "needs the extra: pip install 'vtryon[evaluate]'"
@@ -62,11 +62,12 @@ MEASURES = {
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked for and what there is: all that decides which measures can be computed."""
+    """What is asked for and what there is: all that decides which measures can be computed; ``least`` px is the shortest
+    side of any picture."""
 
     measures: frozenset[str]
     items: Sequence[Item]
-    size: tuple[int, int]
+    least: int
     real: bool
     lpips: str
     weights: Path | None
@@ -80,7 +81,7 @@ class Wanted:
     def _why(self, name: str) -> str | None:
         checks: dict[str, tuple[Callable[[], str | None], ...]] = {
             "ssim": (self._truth,),
-            "lpips": (self._truth, lambda: _extra("torchmetrics"), self._backbone),
+            "lpips": (self._truth, self._large, lambda: _extra("torchmetrics"), self._backbone),
             "is": (self._inception,),
             "fid": (lambda: None if self.real else "needs --real or truth", self._inception),
             "vmaf": (self._truth, self._clips, self._large, lambda: _extra("vmaf_torch")),
@@ -108,7 +109,7 @@ class Wanted:
         return "the garment is the one that is worn" if worn else None
 
     def _large(self) -> str | None:
-        return None if vmaf_fits(*self.size) else "needs pictures of 32 x 32 px and more"
+        return None if self.least >= LEAST else "needs pictures of 32 x 32 px and more"
 
     def _backbone(self) -> str | None:
         return _lacks(BACKBONES[self.lpips].find(self.weights))

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     Extractor = Callable[[torch.Tensor], Sequence[torch.Tensor]]
 
 FEATURES, LOGITS = 2048, 1008
-_VMAF_LEAST = 32  # px: its pyramid has no room in smaller pictures
+LEAST = 32
+"""Shortest side in px of pictures for VMAF and LPIPS, whose pyramids have no room in smaller ones."""
+
 _VMAF_CHUNK = 32  # frames at a time
 
 
@@ -163,11 +165,6 @@ class Vmaf:
         self._scores += scores[self._overlap : end]
         self._frames = self._frames[-2:]
         self._overlap = 1
-
-
-def vmaf_fits(height: int, width: int) -> bool:
-    """Whether pictures of this size are large enough for VMAF."""
-    return min(height, width) >= _VMAF_LEAST
 
 
 def luma(rgb: Array) -> Array:

@@ -121,9 +121,8 @@ def evaluate(options: EvaluateOptions, progress: Report = silent) -> Evaluation:
     every = list(chain.from_iterable(methods.values()))
     sizes = sorted({check_alike(item, view) for item in every})
     real, real_name = _real(options, every)
-    wanted = Wanted(
-        options.measures, every, sizes[0], bool(real), options.lpips, options.weights, options.whole_frame
-    )  # fmt: skip
+    least = min(side for size in sizes for side in size)
+    wanted = Wanted(options.measures, every, least, bool(real), options.lpips, options.weights, options.whole_frame)
     missing = wanted.missing()
     measures = tuple(name for name in MEASURES if name in options.measures)
     active = frozenset(measures) - missing.keys()
