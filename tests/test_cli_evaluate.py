@@ -21,10 +21,12 @@ import trees
 from conftest import ROOT
 from moving import flickering, noisy, save_frames, sliding
 from vtryon.cli.app import app
+from vtryon.evaluate import protocol
 from vtryon.evaluate.measures import EXTRA, MEASURES
 from vtryon.evaluate.networks import LOGITS, Distributions
 from vtryon.evaluate.pretrained import BACKBONES, INCEPTION
 from vtryon.evaluate.protocol import EvaluateOptions, Evaluation
+from vtryon.progress import Progress
 from vtryon.render.unet import RendererNet, RendererSize, save_renderer
 from vtryon.warp.network import MatchingNet, MatchingSize, save_matching
 
@@ -75,6 +77,17 @@ def test_methods_are_told_apart_under_one_protocol() -> None:
     for name in ("ssim", "vmaf"):
         assert (good[name] or 0) > (bad[name] or 0)
     assert (bad["warp_ratio"] or 0) > 2 * (good["warp_ratio"] or 0)
+
+
+def test_progress_counts_frames() -> None:
+    media.make(Path("clip.mp4"), media.Spec(count=6))
+    told: list[Progress] = []
+    for results, truth in (("good", "truth"), ("clip.mp4", "clip.mp4")):
+        protocol.evaluate(
+            EvaluateOptions((Path(results),), truth=Path(truth), measures=frozenset({"ssim"}), frames=4), told.append
+        )
+    assert told[:8] == [Progress("scoring good", n, 8) for n in range(1, 9)]
+    assert told[8:] == [Progress("scoring clip.mp4", n, 4) for n in range(1, 5)]
 
 
 def test_the_truth_itself_is_perfect() -> None:

@@ -14,6 +14,7 @@ from vtryon.data import Footage, FootageKind, Sample, read_frames
 from vtryon.data.tree import PICTURES, VIDEOS, footage_in
 from vtryon.errors import BadInputError, MissingInputError
 from vtryon.types import Array, Frame
+from vtryon.video import probe
 
 _SHOWN = 3  # names in a message
 
@@ -51,6 +52,16 @@ class View:
     def read(self, footage: Footage) -> Iterator[Frame]:
         """The frames that count, at the size at which they count."""
         return islice(map(self.seen, read_frames(footage)), self.frames)
+
+    def count(self, footage: Footage) -> int | None:
+        """About how many frames :meth:`read` will give; None where the file does not tell."""
+        frames = len(footage.pictures())
+        if footage.kind == FootageKind.VIDEO:
+            estimate = probe(footage.path).frames_estimate
+            if estimate is None:
+                return self.frames
+            frames = estimate
+        return frames if self.frames is None else min(frames, self.frames)
 
     def seen(self, frame: Frame) -> Frame:
         """A frame at the size at which it counts."""

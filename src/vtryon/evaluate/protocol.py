@@ -18,7 +18,7 @@ from vtryon.evaluate.footage import Item, View, check_alike, collection, in_comm
 from vtryon.evaluate.measures import MEASURES, Wanted
 from vtryon.evaluate.networks import Distributions, Lpips, inception
 from vtryon.evaluate.pretrained import BACKBONES, INCEPTION
-from vtryon.evaluate.score import ClipScore, Scorers, score, watch
+from vtryon.evaluate.score import ClipScore, Moment, Scorers, score, watch
 from vtryon.evaluate.temporal import mean_of
 from vtryon.person import Labeller
 from vtryon.person.regions import label_regions
@@ -211,16 +211,25 @@ def _score_method(
     progress: Report,
 ) -> MethodScore:
     clips, undressed = [], []
-    for count, item in enumerate(items):
-        progress(Progress(f"scoring {name}", count, len(items), "clip"))
+    counts = [view.count(item.footage) for item in items]
+    total = None if None in counts else sum(n for n in counts if n is not None)
+    done = 0
+
+    def told(moments: Iterator[Moment]) -> Iterator[Moment]:
+        nonlocal done
+        for moment in moments:
+            yield moment
+            done += 1
+            progress(Progress(f"scoring {name}", done, total))
+
+    for item in items:
         results: Iterator[Frame]
         if model is None:
             results = view.read(item.footage)
         else:
             results, why = model.results(item, view)
             undressed += [f"{item.name}: {why}"] if why else []
-        clips.append(score(item, watch(item, results, view, scorers.labeller), scorers))
-    progress(Progress(f"scoring {name}", len(items), len(items), "clip"))
+        clips.append(score(item, told(watch(item, results, view, scorers.labeller)), scorers))
     values = {one: mean_of(clip.values[one] for clip in clips) for one in _BY_CLIP}
     if scorers.distributions is not None:
         values |= {"fid": scorers.distributions.fid() if "fid" in active else None}
