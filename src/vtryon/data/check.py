@@ -54,6 +54,7 @@ def check_tree(tree: Tree, *, first: int = 5, report: Callable[[int, int], None]
             report(n, len(clips))
     for garment in sorted({s.garment for s in tree.samples}):
         faults += _picture(garment)
+    faults = list(dict.fromkeys(faults))  # a clip may be in both splits
     splits = {split: _split(tree, split, clips, frames) for split in tree.splits}
     return TreeReport(tree.root, str(tree.layout), splits, len(faults), tuple(faults[:first]))
 
@@ -129,11 +130,9 @@ def table(found: TreeReport) -> str:
     """The report for people."""
     lines = [f"{found.root}: {found.layout}"]
     for name, split in found.splits.items():
-        frames = "" if split.frames is None else f", {split.frames} frames"
-        lines.append(
-            f"  {name}: {split.clips} clips or pictures of people{frames}; {split.paired} in the garment they wear, "
-            f"{split.unpaired} in another; {split.garments} garments"
-        )
+        frames = "" if split.frames is None else f" of {_counted(split.frames, 'frame')}"
+        lines.append(f"  {name}: {_counted(split.clips, 'clip')}{frames}, {_counted(split.garments, 'garment')}")
+        lines.append(f"    pairs: {split.paired} in the garment that is worn, {split.unpaired} in another")
         for part in PARTS:
             given = split.given[part]
             told = "all given" if given == split.clips else f"{given} given, {split.clips - given} to be computed"
@@ -143,3 +142,7 @@ def table(found: TreeReport) -> str:
     if found.faults > len(found.first):
         lines.append(f"    ... and {found.faults - len(found.first)} more")
     return "\n".join(lines)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

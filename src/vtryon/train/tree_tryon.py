@@ -39,12 +39,12 @@ class TreeExamples:
     def frames(self, rng: np.random.Generator, count: int, first: int) -> list[Example]:
         """Frames number ``first`` and following of the training (:meth:`~vtryon.train.tree.TreeData.turn`)."""
         places = self.data.turn(self.seed, first, count)
-        return [self._cut([self.example(self.data.train[i], int(n), rng)], rng)[0] for i, n in places]
+        return [cut(self.example(self.data.train[i], int(n), rng), *self._corner(rng), self.size) for i, n in places]
 
     def clips(self, rng: np.random.Generator, count: int, first: int) -> list[Clip]:
         """The same frames, each with one before it; single pictures are set in motion."""
         places = self.data.turn(self.seed, first, count)
-        return [self._small_clip(self.clip(self.data.train[i], int(n), rng), rng) for i, n in places]
+        return [self._piece(self.clip(self.data.train[i], int(n), rng), rng) for i, n in places]
 
     def held_out(self, count: int) -> tuple[list[Example], list[Clip]]:
         """Fixed examples and clips of what is not trained on."""
@@ -84,36 +84,24 @@ class TreeExamples:
         if not clean and rng.random() < 0.5:
             hint = np.zeros_like(hint)
         view = View(
-            moment.rgb,
-            shares(told),
-            hole,
-            moment.points,
-            moment.visibility,
-            cloth.rgb,
-            cloth.torso,
-            cloth.sleeves,
+            moment.rgb, shares(told), hole, moment.points, moment.visibility, cloth.rgb, cloth.torso, cloth.sleeves,
             hint,
-        )
+        )  # fmt: skip
         stays = ((mask < 0.02) & (hole < 0.5)).astype(np.float32)
         gain, known = _light(moment.rgb, cloth, mask)
         return Example(
             view, moment.rgb, mask, stays, np.ones_like(stays), gain, known, kinds(moment.labels, hole, mask)
         )
 
-    def _cut(self, examples: list[Example], rng: np.random.Generator) -> list[Example]:
-        if self.size == CROP_SIZE:
-            return examples
+    def _corner(self, rng: np.random.Generator) -> tuple[int, int]:
+        """A random place, even on both sides, for a piece of ``size`` in the crop."""
         top, left = (
             2 * int(rng.integers((whole - side) // 2 + 1)) for whole, side in zip(CROP_SIZE, self.size, strict=True)
         )
-        return [cut(example, top, left, self.size) for example in examples]
+        return top, left
 
-    def _small_clip(self, clip: Clip, rng: np.random.Generator) -> Clip:
-        if self.size == CROP_SIZE:
-            return clip
-        top, left = (
-            2 * int(rng.integers((whole - side) // 2 + 1)) for whole, side in zip(CROP_SIZE, self.size, strict=True)
-        )
+    def _piece(self, clip: Clip, rng: np.random.Generator) -> Clip:
+        top, left = self._corner(rng)
         where = np.s_[top : top + self.size[0], left : left + self.size[1]]
         before, now = (cut(example, top, left, self.size) for example in (clip.before, clip.now))
         return Clip(before, now, clip.flow[where], clip.moved[where], clip.valid[where])
