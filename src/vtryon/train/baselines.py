@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from vtryon.render.unet import RendererSize
 from vtryon.train.tree_warp import TreeWarpTraining
 from vtryon.train.tryon import TryOnTraining
 from vtryon.train.warp import PRESETS
@@ -43,7 +42,7 @@ class Baseline:
 
     def tryon(self, paper: TryOnTraining) -> TryOnTraining:
         """The paper's training of the renderer, changed; what has no memory learns from single frames."""
-        changed = replace(paper, size=RendererSize(memory=self.memory))
+        changed = replace(paper, size=replace(paper.size, memory=self.memory))
         if not self.flow:
             changed = replace(changed, flow_weight=0.0)
         return replace(changed, clip_every=0, remembered=0.0) if self.memory == "none" else changed
