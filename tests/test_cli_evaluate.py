@@ -298,8 +298,9 @@ def test_what_was_trained_is_scored_in_place_of_our_own() -> None:
     found, shipped = record(*words, *trained), record(*words)
     for known, name in ((found, "drawn by tryon.safetensors"), (shipped, "drawn by the geometric composition")):
         assert name in known["protocol"]["model"]  # type: ignore[index]
-    assert values(*words, *trained[:2])["vtryon"]["ssim"] != values(*words)["vtryon"]["ssim"]
-    assert 0.3 < found["methods"][0]["values"]["ssim"] < shipped["methods"][0]["values"]["ssim"]  # type: ignore[index]
+    ours = shipped["methods"][0]["values"]["ssim"]  # type: ignore[index]
+    assert values(*words, *trained[:2])["vtryon"]["ssim"] != ours
+    assert 0.3 < found["methods"][0]["values"]["ssim"] < ours  # type: ignore[index]
     assert "no such weights" in refused(69, *words, "--renderer", "nowhere.safetensors")
     assert "leave out RESULTS" in refused(2, "good", *words, *trained)
 
