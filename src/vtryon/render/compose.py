@@ -10,19 +10,21 @@ the untouched rest stay.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import torch
 
 from vtryon.person.crop import picture_on
-from vtryon.render.filters import GuidedUpsampler, apply_coefficients, fill_smoothly, smoothstep
+from vtryon.render.filters import GuidedUpsampler, apply_coefficients, smoothstep
 from vtryon.render.flow import SourceFlow
+from vtryon.render.matting import Edge, split_edge
 from vtryon.render.regions import Regions, regions
+from vtryon.render.reveal import Revealed, reveal
 from vtryon.render.shading import ShadingState, shading
-from vtryon.render.sleeves import sleeved, sleeves_continued
-from vtryon.types import CROP_SIZE, Array, Crop, Label, Part, Person
+from vtryon.render.sleeves import before_cuff, past_cuff, sleeved, sleeves_continued
+from vtryon.types import CROP_SIZE, Array, Crop, Part, Person
 from vtryon.warp.lattice import Warp
 from vtryon.warp.sampler import Layer, Texture, layers
 
@@ -101,16 +103,18 @@ class Composer:
             snap = _snapped(small, planes[..., 0], where)
             room = _room(person, where)
             snap *= room
+            past = past_cuff(person, warp, where)
+            wearing = sleeved(past)
+            snap *= before_cuff(past, where)
             covered = np.maximum(covered, snap.max(-1) * planes[..., 0])
-            fill, gone = reveal(picture, person, where, planes[..., 0], covered, planes[..., 4])
-            wearing = sleeved(person, warp, where)
-            fill = sleeves_continued(fill, small, where, planes[..., 4], wearing)
-            window = _edited(rgb, person.crop, warp, np.maximum(gone, covered))
+            shown = reveal(picture, person, where, planes[..., 0], covered, planes[..., 4])
+            shown = replace(shown, arms=sleeves_continued(shown.arms, small, where, planes[..., 4], wearing))
+            window = _edited(rgb, person.crop, warp, np.maximum(shown.gone, covered))
             if window is None:
                 return rgb.copy(), RenderState(person.shot, person.crop, picture, planes, light_state)
             sharp = layers(warp, texture, window.edges, window.size, back)
             result = self._compose(
-                window.of(rgb), window, person, picture, planes, trust, fill, gone, snap, room, wearing, sharp
+                window.of(rgb), window, person, picture, planes, trust, shown, snap, room, wearing, sharp
             )
         out = rgb.copy()
         out[window.top : window.bottom, window.left : window.right] = result
@@ -132,8 +136,7 @@ class Composer:
         picture: Array,
         planes: Array,
         trust: Array,
-        fill: Array,
-        gone: Array,
+        shown: Revealed,
         snap: Array,
         room: Array,
         wearing: Array,
@@ -154,11 +157,16 @@ class Composer:
             return result
 
         out = full.copy()
-        old = enlarged(gone, person.crop, window)[..., None]
-        old = np.maximum(old, (fine(gone) * (old[..., 0] > 0.02))[..., None]) if gone.max() > 0.02 else old
-        out += old * (enlarged(fill, person.crop, window) - out)
+        old = enlarged(shown.gone, person.crop, window)[..., None]
+        old = np.maximum(old, (fine(shown.gone) * (old[..., 0] > 0.02))[..., None]) if shown.gone.max() > 0.02 else old
+        out += old * (enlarged(shown.fill, person.crop, window) - out)
+        # arms end as crisply as those that were always seen
+        bare = old * _crisp(shown.bare, person.crop, window)[..., None]
+        out += bare * (enlarged(shown.arms, person.crop, window) - out)
         light = enlarged(planes[..., 4], person.crop, window)
-        front, left, right = (fine(planes[..., i]) for i in (1, 2, 3))
+        front, left, right = (
+            _split(planes, i, picture, full, fine(planes[..., i]), out, person.crop, window) for i in (1, 2, 3)
+        )
         covered = [enlarged(planes[..., i], person.crop, window) for i in (5, 6)]  # no edge to follow: an old sleeve
         left, right = np.maximum(left, covered[0]), np.maximum(right, covered[1])
         cloth = fine(planes[..., 0])
@@ -193,6 +201,23 @@ def _reached(part: Part, snap: Array, planes: Array, wearing: Array) -> Array:
     side = part - Part.LEFT_SLEEVE
     arm = np.maximum(planes[..., 2 + side], planes[..., 5 + side])
     return np.asarray(np.maximum(snap[..., part - 1], arm * wearing[..., side]))
+
+
+def _split(
+    planes: Array, which: int, picture: Array, full: Array, mask: Array, out: Array, crop: Crop, window: Window
+) -> Array:
+    """``mask`` (H, W), one of the ``planes`` at the window's pixels, with its edge to the old garment told by colour;
+    there ``out`` gets back, in place, what stays, without the old garment's share in it."""
+    edge = Edge.between(picture.astype(np.float32) / 255.0, planes[..., which], planes[..., 0])
+    part = None if edge is None else _box(edge.told, crop, window)
+    if edge is None or part is None:
+        return mask
+    at = part.within(window)
+    kept, cloth = (enlarged(p, crop, part) for p in (edge.kept, edge.cloth))
+    told = enlarged(edge.told, crop, part)
+    mask[at], clean = split_edge(full[at], mask[at], kept, cloth, told)
+    out[at] += (told * mask[at])[..., None] * (clean - out[at])
+    return mask
 
 
 def _round(across: Array, doubt: Array) -> Array:
@@ -305,57 +330,3 @@ def _edited(rgb: Array, crop: Crop, warp: Warp, touched: Array) -> Window | None
     left, right = int(np.clip(left, 0, w)), int(np.clip(right, 0, w))
     top, bottom = int(np.clip(top, 0, h)), int(np.clip(bottom, 0, h))
     return Window(left, top, right, bottom) if right - left > 8 and bottom - top > 8 else None
-
-
-def reveal(
-    picture: Array, person: Person, where: Regions, worn: Array, covered: Array, light: Array
-) -> tuple[Array, Array]:
-    """What is behind the old garment: ``fill`` (h, w, 3) float32 colours in [0, 1], and ``gone`` (h, w) where they go.
-
-    Skin on arms and neck, the lower garment below the new hem, background elsewhere, each continued smoothly from
-    where it is seen; new skin takes its light and shade from the cloth that covered it, ``light`` (h, w). A dress below
-    the new hem stays: nothing tells what would be under it.
-    """
-    rgb = picture.astype(np.float32) / 255.0
-    hem = _hem(covered, where.axis_y)
-    below = smoothstep(hem - 0.02, hem + 0.04, where.axis_y)
-    dress = person.probability(Label.DRESS) * below
-    # the old garment's rim goes with it, but not what lies before it: the edge of a hand stays the hand's
-    before = cv2.erode(np.maximum.reduce([where.front, where.left_arm, where.right_arm]), np.ones((3, 3), np.uint8))
-    gone = np.clip(cv2.dilate(worn, np.ones((5, 5), np.uint8)) - dress - before, 0.0, 1.0)
-
-    def seen(*labels: Label, margin: int = 3) -> Array:
-        """Pixels that surely show these labels; edges are mixed with what they border on."""
-        sure = smoothstep(0.6, 0.9, person.probability(*labels))
-        return np.asarray(cv2.erode(sure, np.ones((margin, margin), np.uint8)))
-
-    skin = seen(Label.LEFT_ARM, Label.RIGHT_ARM), seen(Label.FACE)
-    arms = fill_smoothly(rgb, np.maximum(skin[0], 0.02 * skin[1]))
-    neck = fill_smoothly(rgb, np.maximum(skin[1], 0.02 * skin[0]))
-    lower_seen = seen(Label.LOWER, Label.LEGS)
-    lower = fill_smoothly(rgb, lower_seen)
-    scene = fill_smoothly(
-        rgb, cv2.erode(smoothstep(0.3, 0.05, np.maximum(person.matte, worn)), np.ones((5, 5), np.uint8))
-    )
-
-    fill = scene
-    has_lower = min(1.0, float(lower_seen.sum()) / 40.0)
-    gone = gone * (1.0 - where.body * below * (1.0 - has_lower))  # nothing is known about what is under there
-    tone = np.clip(light / max(float(np.median(light)), 1e-3), 0.75, 1.25)[..., None]
-    arms, neck = arms * tone * where.arm_round[..., None], neck * tone
-    for colour, weight in (
-        (lower, where.body * below * has_lower),
-        (neck, where.neck * where.body),
-        (arms, where.arm_shape * person.matte),
-    ):
-        fill = fill + weight[..., None] * (colour - fill)
-    # where the picture already looks like what would be filled in, a label was wrong or it makes no difference:
-    # its own texture is the better one
-    gone = gone * smoothstep(0.05, 0.14, np.abs(cv2.blur(rgb, (3, 3)) - fill).max(-1))
-    return fill.astype(np.float32), gone.astype(np.float32)
-
-
-def _hem(covered: Array, axis_y: Array) -> float:
-    """How far down the torso's axis the new garment reaches."""
-    inside = axis_y[covered > 0.5]
-    return float(np.percentile(inside, 97)) if inside.size else 1.0

@@ -17,18 +17,32 @@ from vtryon.warp.lattice import Warp
 from vtryon.warp.sampler import Layer
 
 _JOINTS = {Part.LEFT_SLEEVE: (11, 13, 15), Part.RIGHT_SLEEVE: (12, 14, 16)}
-_CUFF = (0.03, 0.09)  # of the arm's length, before the reach: there the cuff itself has to decide
+_CUFF = (0.08, 0.14)  # arm lengths before the end: there the cuff itself has to decide
+_PAST = (0.0, 0.04)
 
 
-def sleeved(person: Person, warp: Warp, where: Regions) -> Array:
-    """(h, w, 2): how surely a pixel lies on a part of the left or of the right arm that the new sleeve covers."""
-    result = np.zeros((*where.along.shape[1:], 2), np.float32)
+def past_cuff(person: Person, warp: Warp, where: Regions) -> Array:
+    """(h, w, 2): how far past the end of the new sleeve a pixel of the left or of the right arm lies, in arm lengths;
+    negative in the sleeve, 1 all over where there is no sleeve."""
+    result = np.ones((*where.along.shape[1:], 2), np.float32)
     for part, joints in _JOINTS.items():
         if part in warp.parts:
             side = part - Part.LEFT_SLEEVE
-            end = reach(warp[part].points, person.pose.points[list(joints)])
-            result[..., side] = smoothstep(end - _CUFF[0], end - _CUFF[1], where.along[side])
+            result[..., side] = where.along[side] - reach(warp[part].points, person.pose.points[list(joints)])
     return result
+
+
+def sleeved(past: Array) -> Array:
+    """(h, w, 2): how surely a pixel lies on a part of an arm that the new sleeve covers, from :func:`past_cuff`."""
+    return np.asarray(smoothstep(-_CUFF[0], -_CUFF[1], past), np.float32)
+
+
+def before_cuff(past: Array, where: Regions) -> Array:
+    """(h, w, 3): where torso, left and right sleeve may be continued over the edge of the old garment: a sleeve to its
+    cuff, the torso not over an arm that is bare from there on."""
+    inside = smoothstep(_PAST[1], _PAST[0], past)
+    bare = where.arms.transpose(1, 2, 0) * (1.0 - inside) * (past < 1.0)
+    return np.asarray(np.concatenate([1.0 - bare.max(-1, keepdims=True), inside], -1), np.float32)
 
 
 def reach(points: Array, arm: Array) -> float:
@@ -48,17 +62,17 @@ def reach(points: Array, arm: Array) -> float:
     return float(f[at])
 
 
-def sleeves_continued(fill: Array, parts: Sequence[Layer], where: Regions, light: Array, wearing: Array) -> Array:
-    """``fill`` (h, w, 3) with the new sleeve's cloth wherever one covers the arm (:func:`sleeved`), as light as
-    ``light`` (h, w): beside a sleeve narrower than the old one, no skin shows before its cuff."""
+def sleeves_continued(arms: Array, parts: Sequence[Layer], where: Regions, light: Array, wearing: Array) -> Array:
+    """The colours of ``arms`` (h, w, 3), those of the new sleeve where it covers one (``wearing``: :func:`sleeved`), as
+    light as ``light`` (h, w): beside a sleeve narrower than the old one, no skin shows before its cuff."""
     for layer in parts:
         if layer.part == Part.TORSO:
             continue
         side = layer.part - Part.LEFT_SLEEVE
-        weight = (where.arms[side] * wearing[..., side])[..., None]
+        weight = (wearing[..., side] * (where.arms[side] > 0))[..., None]
         if weight.max() == 0:
             continue
         cloth = layer.rgb.cpu().numpy().transpose(1, 2, 0)
         colour = fill_smoothly(cloth, smoothstep(0.5, 0.9, layer.alpha.cpu().numpy())) * light[..., None]
-        fill = fill + weight * (np.minimum(colour, 1.0) - fill)
-    return np.asarray(fill, np.float32)
+        arms = arms + weight * (np.minimum(colour, 1.0) - arms)
+    return np.asarray(arms, np.float32)

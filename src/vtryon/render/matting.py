@@ -1,0 +1,74 @@
+"""Edges between what stays and the cloth that goes, at the video's pixels: by colour, where the colours differ.
+
+A mask of a coarse grid, enlarged along the picture's edges, takes a rim of the old garment along with hair or a hand
+that lies before it. At such an edge a pixel mixes two colours that are both seen nearby, I = a F + (1 - a) B; a is
+where I lies between them. The share of the old cloth can then be taken out of the pixel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from vtryon.render.filters import smoothstep
+from vtryon.types import Array
+
+_BAND = 7  # grid px: how wide the stretch along an edge is in which colours decide
+_NEAR = 6.0  # grid px to the next place that surely shows one or the other
+_APART = (0.15, 0.3)  # of colours in [0, 1]: below, they are too alike to tell
+_OFF = (0.12, 0.24)  # of a colour from the line between the two: beyond, it is a third one
+
+
+@dataclass(frozen=True, eq=False)
+class Edge:
+    """On the crop grid (h, w): the colours of what stays ``kept`` and of the old ``cloth`` (h, w, 3) float32 in [0, 1],
+    each as at the nearest place that surely shows it, and how far ``told`` (h, w) they decide."""
+
+    kept: Array
+    cloth: Array
+    told: Array
+
+    @classmethod
+    def between(cls, picture: Array, mask: Array, worn: Array) -> Edge | None:
+        """Along the edge of ``mask`` (h, w) to the old garment ``worn`` (h, w), in ``picture`` (h, w, 3) float32 in
+        [0, 1]; None where they do not meet."""
+        small, wide = np.ones((3, 3), np.uint8), np.ones((_BAND, _BAND), np.uint8)
+        solid, old = (mask > 0.5).astype(np.uint8), (worn > 0.5).astype(np.uint8)
+        band = (cv2.dilate(solid, wide) > cv2.erode(solid, wide)) & (cv2.dilate(old, wide) > 0)
+        if not band.any():
+            return None
+        sure = [((a > 0.9) & (b < 0.1)).astype(np.uint8) for a, b in ((mask, worn), (worn, mask))]
+        (kept, far), (cloth, off) = (_nearest(picture, cv2.erode(known, small)) for known in sure)
+        apart = smoothstep(*_APART, np.linalg.norm(kept - cloth, axis=-1))
+        soft = cv2.blur(band.astype(np.float32), (3, 3)) * band
+        return cls(kept, cloth, (soft * (far < _NEAR) * (off < _NEAR) * apart).astype(np.float32))
+
+
+def _nearest(picture: Array, known: Array) -> tuple[Array, Array]:
+    """The colour (h, w, 3) at the nearest place of ``known`` (h, w) uint8, a little smoothed, and how far it is."""
+    if not known.any():
+        return picture, np.full(known.shape, np.inf, np.float32)
+    distance, label = cv2.distanceTransformWithLabels(1 - known, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    weight = cv2.blur(known.astype(np.float32), (3, 3))
+    mean = cv2.blur(picture * known[..., None], (3, 3)) / np.maximum(weight, 1e-3)[..., None]
+    colours = np.zeros((int(label.max()) + 1, 3), np.float32)
+    colours[label[known > 0]] = mean[known > 0]
+    return cv2.blur(colours[label], (3, 3)), np.asarray(distance, np.float32)
+
+
+def split_edge(full: Array, mask: Array, kept: Array, cloth: Array, told: Array) -> tuple[Array, Array]:
+    """``mask`` (H, W) as the colours of ``full`` (H, W, 3) tell it, and ``full`` without the cloth's share in it.
+
+    ``kept``, ``cloth`` (H, W, 3) and ``told`` (H, W) are those of an :class:`Edge`, enlarged.
+    """
+    line = kept - cloth
+    length = np.maximum((line * line).sum(-1), 1e-4)
+    share = np.clip(((full - cloth) * line).sum(-1) / length, 0.0, 1.0)
+    # what is neither the one nor the other, nor between them, is some other colour of the old garment
+    off = np.linalg.norm(full - cloth - share[..., None] * line, axis=-1)
+    share = share * smoothstep(_OFF[1], _OFF[0], off)
+    mask = mask + told * (smoothstep(0.1, 0.9, share) - mask)
+    rest = told * np.where(mask > 0.05, 1.0 - share, 0.0)
+    return np.asarray(mask, np.float32), np.asarray(full + rest[..., None] * line, np.float32)

@@ -1,0 +1,73 @@
+"""What comes to light where the old garment was: skin, trousers, background, continued from what is seen (issue 3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from vtryon.render.filters import fill_smoothly, smoothstep
+from vtryon.render.regions import Regions
+from vtryon.types import Array, Label, Person
+
+
+@dataclass(frozen=True, eq=False)
+class Revealed:
+    """What is behind the old garment, on the crop grid: ``fill`` (h, w, 3) float32 colours in [0, 1], before them those
+    of ``arms`` (h, w, 3) where ``bare`` (h, w); all of it goes where ``gone`` (h, w)."""
+
+    fill: Array
+    arms: Array
+    bare: Array
+    gone: Array
+
+
+def reveal(picture: Array, person: Person, where: Regions, worn: Array, covered: Array, light: Array) -> Revealed:
+    """What a person (h, w, 3) uint8 shows where ``worn`` (h, w) is taken away and ``covered`` (h, w) is covered again.
+
+    Skin on arms and neck, the lower garment below the new hem, background elsewhere, each continued smoothly from
+    where it is seen; new skin takes its light and shade from the cloth that covered it, ``light`` (h, w). A dress below
+    the new hem stays: nothing tells what would be under it.
+    """
+    rgb = picture.astype(np.float32) / 255.0
+    hem = _hem(covered, where.axis_y)
+    below = smoothstep(hem - 0.02, hem + 0.04, where.axis_y)
+    dress = person.probability(Label.DRESS) * below
+    # the old garment's rim goes with it, but not what lies before it: the edge of a hand stays the hand's
+    before = cv2.erode(np.maximum.reduce([where.front, where.left_arm, where.right_arm]), np.ones((3, 3), np.uint8))
+    gone = np.clip(cv2.dilate(worn, np.ones((5, 5), np.uint8)) - dress - before, 0.0, 1.0)
+
+    def seen(*labels: Label, margin: int = 3) -> Array:
+        """Pixels that surely show these labels; edges are mixed with what they border on."""
+        sure = smoothstep(0.6, 0.9, person.probability(*labels))
+        return np.asarray(cv2.erode(sure, np.ones((margin, margin), np.uint8)))
+
+    skin = seen(Label.LEFT_ARM, Label.RIGHT_ARM), seen(Label.FACE)
+    arms = fill_smoothly(rgb, np.maximum(skin[0], 0.02 * skin[1]))
+    neck = fill_smoothly(rgb, np.maximum(skin[1], 0.02 * skin[0]))
+    lower_seen = seen(Label.LOWER, Label.LEGS)
+    lower = fill_smoothly(rgb, lower_seen)
+    scene = fill_smoothly(
+        rgb, cv2.erode(smoothstep(0.3, 0.05, np.maximum(person.matte, worn)), np.ones((5, 5), np.uint8))
+    )
+
+    fill = scene
+    has_lower = min(1.0, float(lower_seen.sum()) / 40.0)
+    gone = gone * (1.0 - where.body * below * (1.0 - has_lower))  # nothing is known about what is under there
+    tone = np.clip(light / max(float(np.median(light)), 1e-3), 0.75, 1.25)[..., None]
+    arms, neck = arms * tone * where.arm_round[..., None], neck * tone
+    for colour, weight in ((lower, where.body * below * has_lower), (neck, where.neck * where.body)):
+        fill = fill + weight[..., None] * (colour - fill)
+    bare = where.arm_shape * person.matte
+    # where the picture already looks like what would be filled in, a label was wrong or it makes no difference:
+    # its own texture is the better one
+    seen_there = fill + bare[..., None] * (arms - fill)
+    gone = gone * smoothstep(0.05, 0.14, np.abs(cv2.blur(rgb, (3, 3)) - seen_there).max(-1))
+    return Revealed(*(a.astype(np.float32) for a in (fill, arms, bare, gone)))
+
+
+def _hem(covered: Array, axis_y: Array) -> float:
+    """How far down the torso's axis the new garment reaches."""
+    inside = axis_y[covered > 0.5]
+    return float(np.percentile(inside, 97)) if inside.size else 1.0

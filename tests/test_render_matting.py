@@ -1,0 +1,75 @@
+"""Edges told by colour: hair and hands keep no rim of the old cloth, and lose nothing to the new one."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from vtryon.render.matting import Edge, split_edge
+from vtryon.types import CROP_SIZE, Array
+
+HAIR, CLOTH = np.array([0.1, 0.08, 0.06], np.float32), np.array([0.9, 0.6, 0.2], np.float32)
+SCALE = 3
+
+
+def strand(cloth: Array = CLOTH) -> tuple[Array, Array, Array]:
+    """A strand over a top: the picture at SCALE times the grid, how much of it is hair, and the picture on the grid."""
+    h, w = CROP_SIZE[0] * SCALE, CROP_SIZE[1] * SCALE
+    share = np.zeros((h, w), np.float32)
+    cv2.line(share, (300, 150), (270, 600), (1.0,), 30, cv2.LINE_AA)
+    share = cv2.GaussianBlur(share, (0, 0), 1.0)
+    full = (share[..., None] * HAIR + (1 - share[..., None]) * cloth).astype(np.float32)
+    return full, share, cv2.resize(full, CROP_SIZE[::-1], interpolation=cv2.INTER_AREA)
+
+
+def masks(share: Array, wider: int) -> tuple[Array, Array]:
+    """What labels on the grid would say: hair a little ``wider`` than it is, the top in all the rest."""
+    small = cv2.resize(share, CROP_SIZE[::-1], interpolation=cv2.INTER_AREA)
+    hair = cv2.dilate((small > 0.5).astype(np.float32), np.ones((2 * wider + 1, 2 * wider + 1)))
+    return hair, (1 - hair).astype(np.float32)
+
+
+def refined(full: Array, small: Array, hair: Array, worn: Array) -> tuple[Array, Array]:
+    edge = Edge.between(small, hair, worn)
+    assert edge is not None
+    size = full.shape[1::-1]
+    kept, cloth, told, mask = (
+        cv2.resize(p, size, interpolation=cv2.INTER_LINEAR) for p in (edge.kept, edge.cloth, edge.told, hair)
+    )
+    return split_edge(full, mask, kept, cloth, told)
+
+
+@pytest.mark.parametrize("wider", [0, 1])
+def test_a_mask_that_is_too_wide_is_cut_back_to_the_hair(wider: int) -> None:
+    full, share, small = strand()
+    hair, worn = masks(share, wider)
+    mask, clean = refined(full, small, hair, worn)
+    rows = slice(200, 560)  # the ends of the strand aside
+    assert np.abs(mask - share)[rows].mean() < 0.01
+    rim = (share[rows] > 0.3) & (share[rows] < 0.9)
+    assert np.abs(clean[rows][rim] - HAIR).mean() < 0.1, "no old cloth is left in the edge"
+
+
+def test_colours_too_alike_are_left_to_the_labels() -> None:
+    _, share, small = strand(cloth=HAIR + np.float32(0.05))
+    hair, worn = masks(share, 1)
+    edge = Edge.between(small, hair, worn)
+    assert edge is None or edge.told.max() < 0.05
+
+
+def test_a_third_colour_of_the_old_garment_is_not_kept() -> None:
+    full, share, small = strand()
+    print_there = np.array([0.2, 0.9, 0.9], np.float32)
+    hair, worn = masks(share, 2)
+    beside = (cv2.resize(hair, full.shape[1::-1]) > 0.9) & (share < 0.02)
+    full[beside] = print_there
+    mask, _ = refined(full, small, hair, worn)
+    assert mask[200:560][beside[200:560]].mean() < 0.15
+
+
+def test_nothing_is_told_where_they_do_not_meet() -> None:
+    picture = np.zeros((*CROP_SIZE, 3), np.float32)
+    hair, worn = np.zeros(CROP_SIZE, np.float32), np.zeros(CROP_SIZE, np.float32)
+    hair[10:40, 10:40], worn[150:200, 50:150] = 1, 1
+    assert Edge.between(picture, hair, worn) is None
