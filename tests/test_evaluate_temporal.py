@@ -100,6 +100,21 @@ def test_only_the_region_counts() -> None:
     assert warp_error(before, spoilt, motion, np.zeros_like(left)) is None
 
 
+def test_what_was_not_seen_before_does_not_count() -> None:
+    before, now = sliding(2)
+    new, patch = now.copy(), np.s_[40:60, 50:70]
+    new[patch] = sliding(1, seed=9)[0][patch]
+    inner = np.zeros((HEIGHT, WIDTH), bool)
+    inner[44:56, 54:66] = True
+    motion = motion_between(before, new)
+    white = now.copy()
+    white[patch] = 255
+    unseen = inner & ~motion.seen
+    assert unseen.sum() > 50
+    assert warp_error(before, white, motion, unseen) is None
+    assert warp_error(before, white, motion_between(before, now), unseen) is not None
+
+
 def garment(shake: float, motion: float = 0.0) -> tuple[Array, Array]:
     """A light disc on a dark ground, its place shaken by ``shake`` px and moved by ``motion``: picture, coverage."""
     v, u = np.mgrid[:HEIGHT, :WIDTH]
