@@ -23,7 +23,6 @@ def coverage(person: Person, size: tuple[int, ...]) -> Array:
 def labels_on_frame(person: Person, size: tuple[int, ...]) -> Array:
     """(H, W) uint8 of :class:`~vtryon.types.Label`, the likeliest; background outside the crop."""
     planes = [on_frame(person, person.probability(label), size) for label in Label]
-    planes[Label.BACKGROUND][np.sum(planes, axis=0) < 0.5] = 1
     likeliest: Array = np.argmax(planes, axis=0).astype(np.uint8)
     return likeliest
 
