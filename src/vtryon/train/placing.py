@@ -46,7 +46,7 @@ class PlacingTraining:
     folder: Path
     cache: Path | None = None
     loop: LoopConfig = field(
-        default_factory=lambda: LoopConfig(steps=4000, batch=192, weight_decay=2e-2, average=0.998)
+        default_factory=lambda: LoopConfig(steps=2600, batch=192, weight_decay=2e-2, average=0.998)
     )
     width: int = 256
     depth: int = 3

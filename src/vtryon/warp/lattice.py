@@ -101,6 +101,9 @@ def garment_lattices(garment: Garment) -> Mapping[Part, Array]:
     return lattices
 
 
+_ABOVE_HEM = 0.08  # of the torso's length below the armpits
+
+
 def _torso_lattice(garment: Garment) -> Array:
     k = {n: np.asarray(v, np.float64) for n, v in garment.keypoints.items()}
     top = min(k["collar_l"][1], k["collar_r"][1])
@@ -112,7 +115,8 @@ def _torso_lattice(garment: Garment) -> Array:
         if i == 0:
             right, left = k["shoulder_r"][0], k["shoulder_l"][0]
         else:
-            right, left = torso_edges(garment, y)
+            # a hem that slants or hangs lowest in its middle has no cloth at its sides on its lowest row
+            right, left = torso_edges(garment, min(y, hem - _ABOVE_HEM * (hem - armpit)))
         rows.append(np.stack([np.linspace(right, left, TORSO_SHAPE[1]), np.full(TORSO_SHAPE[1], y)], -1))
     return np.asarray(np.stack(rows), np.float32)
 

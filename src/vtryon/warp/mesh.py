@@ -22,26 +22,28 @@ def through_mesh(spline: Spline, points: Tensor) -> tuple[Tensor, Tensor]:
     a, b, c, d = index[:-1, :-1], index[:-1, 1:], index[1:, :-1], index[1:, 1:]
     corners = torch.stack([torch.stack([a, b, c], -1), torch.stack([d, c, b], -1)], 2)  # rows, columns, halves
     triangles = corners.reshape(-1, 3)
-    place = torch.arange(len(corners), dtype=points.dtype)[:, None, None].expand(corners.shape[:3]).reshape(-1)
+    place = torch.arange(len(corners))[:, None, None].expand(corners.shape[:3]).reshape(-1).float()
     p0, p1, p2 = (picture.reshape(-1, 2)[triangles[:, n]] for n in range(3))
     e1, e2 = p1 - p0, p2 - p0
     area = e1[:, 0] * e2[:, 1] - e1[:, 1] * e2[:, 0]
     area = torch.where(area.abs() < 1e-6, torch.full_like(area, 1e-6), area)
-    r = points[:, None] - p0[None]
-    w1 = (r[..., 0] * e2[:, 1] - r[..., 1] * e2[:, 0]) / area
-    w2 = (e1[:, 0] * r[..., 1] - e1[:, 1] * r[..., 0]) / area
+    # both barycentric weights are linear in the point: one product of matrices, from the middle, in single precision
+    middle = picture.mean((0, 1))
+    at, from_middle = (points - middle).float(), p0 - middle
+    rows = [torch.stack([e2[:, 1], -e2[:, 0]]) / area, torch.stack([-e1[:, 1], e1[:, 0]]) / area]
+    w1, w2 = (torch.addmm(-(r * from_middle.T).sum(0).float(), at, r.float()) for r in rows)
     # how far outside, in px: barycentric weights times the triangle's size, so that small triangles do not win or lose
-    depth = torch.minimum(torch.minimum(w1, w2), 1.0 - w1 - w2) * area.abs().sqrt()
+    depth = torch.minimum(torch.minimum(w1, w2), 1.0 - w1 - w2) * area.abs().sqrt().float()
     turned_over = area * area.sum().sign() < 0
     rim = torch.ones(corners.shape[:3], dtype=torch.bool)
     rim[1:-1, 1:-1] = False
     # what reaches past the sleeve's edges hides none of it, and the inside of the cloth is the last to be seen
-    shown = place - len(corners) * (rim.reshape(-1).to(place) + 2.0 * turned_over.to(place))
-    best = torch.where(depth >= 0, 1e6 + shown, torch.where(turned_over, depth - 1.0, depth)).argmax(1)
+    shown = 1e4 + place - len(corners) * (rim.reshape(-1).float() + 2.0 * turned_over.float())
+    best = torch.where(depth >= 0, shown, depth - turned_over.float()).argmax(1)
     pick = torch.arange(len(points))
     g0, g1, g2 = (garment.reshape(-1, 2)[triangles[best, n]] for n in range(3))
     a1, a2 = w1[pick, best, None].clamp(-6, 6), w2[pick, best, None].clamp(-6, 6)
-    result = g0 + a1 * (g1 - g0) + a2 * (g2 - g0)
+    result = g0 + a1.double() * (g1 - g0) + a2.double() * (g2 - g0)
     size = (picture.amax((0, 1)) - picture.amin((0, 1))).amax()
     near = (1.0 + depth[pick, best] / (0.03 * size)).clamp(0.0, 1.0)
     return result, near

@@ -176,11 +176,12 @@ def _coarse_grid(window: tuple[float, float, float, float], size: tuple[int, int
 
 
 def backward_map(
-    spline: Spline, window: tuple[float, float, float, float], size: tuple[int, int]
+    spline: Spline, window: tuple[float, float, float, float], size: tuple[int, int], everywhere: bool = True
 ) -> tuple[Tensor, Tensor]:
     """(h, w, 2) garment points of the picture's pixels, and (h, w) in [0, 1], 0 where that is too far from the part to
-    mean anything. ``window`` (left, top, right, bottom) in frame px is laid out on ``size`` = (h, w) pixels."""
-    coarse, step = _coarse_map(spline, window, size)
+    mean anything; what is far from a sleeve is left out unless ``everywhere``. ``window`` (left, top, right, bottom) in
+    frame px is laid out on ``size`` = (h, w) pixels."""
+    coarse, step = _coarse_map(spline, window, size, everywhere)
     full = _upsampled(coarse, size, step)
     if spline.part != Part.TORSO:
         torn = _torn(coarse, size, step)
@@ -189,6 +190,7 @@ def backward_map(
     return full[..., :2], full[..., 2]
 
 
+_MARGIN = 0.15  # of a sleeve's length: farther off, its mesh is not
 _TEAR = 3.0  # times the usual distance of neighbours in the garment: the map is not smooth there
 
 
@@ -211,7 +213,9 @@ def _torn(coarse: Tensor, size: tuple[int, int], step: int) -> Tensor:
     return result
 
 
-def _coarse_map(spline: Spline, window: tuple[float, float, float, float], size: tuple[int, int]) -> tuple[Tensor, int]:
+def _coarse_map(
+    spline: Spline, window: tuple[float, float, float, float], size: tuple[int, int], everywhere: bool = True
+) -> tuple[Tensor, int]:
     """What :func:`backward_map` interpolates: (h', w', 3) float32, points and nearness, and how many px apart."""
     step = _step(spline, window, size)
     grid = _coarse_grid(window, size, step)
@@ -220,7 +224,12 @@ def _coarse_map(spline: Spline, window: tuple[float, float, float, float], size:
         points = _through_plate(spline, flat)
         near = torch.ones_like(points[:, 0])
     else:
-        points, near = through_mesh(spline, flat)
+        low, high = (torch.from_numpy(edge(spline.points, axis=(0, 1))).double() for edge in (np.min, np.max))
+        margin = math.inf if everywhere else _MARGIN * float((high - low).max()) + 2 * step
+        some = ((flat > low - margin) & (flat < high + margin)).all(1)
+        points, near = torch.zeros_like(flat), torch.zeros(len(flat), dtype=flat.dtype)
+        points[some], found = through_mesh(spline, flat[some])
+        near[some] = found.double()
     return torch.cat([points, near[:, None]], -1).reshape(*grid.shape[:2], 3).float(), step
 
 
@@ -301,7 +310,7 @@ def _sleeve_layer(
         low = np.array([left, top]) / scale + window[:2]
         high = np.array([right, bottom]) / scale + window[:2]
         box = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
-        points, near = (t.to(device) for t in backward_map(spline, box, (bottom - top, right - left)))
+        points, near = (t.to(device) for t in backward_map(spline, box, (bottom - top, right - left), everywhere=False))
         planes = texture.sample(points, slice(0, 7))
         cover = planes[5 if spline.part == Part.LEFT_SLEEVE else 6] * (near > 0.5)
         alpha[top:bottom, left:right] = cover
