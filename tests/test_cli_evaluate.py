@@ -160,6 +160,8 @@ def test_with_their_networks_all_columns_are_filled(tmp_path: Path, monkeypatch:
     assert bad["is"] == 1, "each of ten parts has a single picture"
     assert "(under 2048: too low" in found["protocol"]["IS"]  # type: ignore[index]
     assert "10 pictures (under 2048: too high" in found["protocol"]["FID"]  # type: ignore[index]
+    apart = record("good", "--sources", "bad", *words, "--measures", "fid")
+    assert apart["methods"][0]["values"]["fid"] == pytest.approx(good["fid"]), "against the truth, not the source"  # type: ignore[index]
     real = record("good", "--sources", "truth", "--real", "bad", *words[2:], "--measures", "fid")
     assert "bad (--real)" in real["protocol"]["FID"]  # type: ignore[index]
     assert real["methods"][0]["values"]["fid"] > good["fid"]  # type: ignore[index]
