@@ -142,35 +142,14 @@ class Composer:
         wearing: Array,
         sharp: list[Layer],
     ) -> Array:
-        full = source.astype(np.float32) / 255.0
-        guide = GuidedUpsampler(picture.astype(np.float32) / 255.0)
-
-        def fine(mask: Array) -> Array:
-            """A mask at the window's pixels; only the part of it that is there is worked on."""
-            result = np.zeros(window.size, np.float32)
-            part = _box(mask, person.crop, window)
-            if part is not None:
-                edges = enlarged(guide.coefficients(mask), person.crop, part)
-                at = part.within(window)
-                # a label is a decision; half a hand is not
-                result[at] = smoothstep(0.2, 0.8, apply_coefficients(edges, full[at]))
-            return result
-
-        out = full.copy()
-        old = enlarged(shown.gone, person.crop, window)[..., None]
-        old = np.maximum(old, (fine(shown.gone) * (old[..., 0] > 0.02))[..., None]) if shown.gone.max() > 0.02 else old
-        out += old * (enlarged(shown.fill, person.crop, window) - out)
-        # arms end as crisply as those that were always seen
-        bare = old * _crisp(shown.bare, person.crop, window)[..., None]
-        out += bare * (enlarged(shown.arms, person.crop, window) - out)
-        light = enlarged(planes[..., 4], person.crop, window)
-        front, left, right = (
-            _split(planes, i, picture, full, fine(planes[..., i]), out, person.crop, window) for i in (1, 2, 3)
+        canvas = _Canvas.of(source, picture, person.crop, window)
+        canvas.uncover(shown)
+        front, left, right = (canvas.kept(planes, which) for which in (1, 2, 3))
+        # no edge to follow: an old sleeve
+        left, right = (
+            np.maximum(arm, enlarged(planes[..., i], person.crop, window)) for arm, i in ((left, 5), (right, 6))
         )
-        covered = [enlarged(planes[..., i], person.crop, window) for i in (5, 6)]  # no edge to follow: an old sleeve
-        left, right = np.maximum(left, covered[0]), np.maximum(right, covered[1])
-        cloth = fine(planes[..., 0])
-        doubt = 1.0 - enlarged(trust, person.crop, window)
+        cloth = canvas.fine(planes[..., 0])
         for layer in sharp:
             part = _box(_reached(layer.part, snap, planes, wearing), person.crop, window)
             if part is None:
@@ -187,11 +166,72 @@ class Composer:
                 side = layer.part - Part.LEFT_SLEEVE
                 arm = (left, right)[side][at]
                 alpha = np.maximum(alpha, arm * enlarged(wearing[..., side], person.crop, part))
-            alpha = (alpha * (1.0 - before))[..., None]
-            shade = light[at] * _round(layer.across.cpu().numpy()[at], doubt[at])
-            colour = layer.rgb.cpu().numpy()[:, at[0], at[1]].transpose(1, 2, 0) * shade[..., None]
-            out[at] += alpha * (np.minimum(colour, 1.0) - out[at])
-        return np.asarray(np.clip(out * 255.0 + 0.5, 0, 255), np.uint8)
+            doubt = 1.0 - enlarged(trust, person.crop, part)
+            light = enlarged(planes[..., 4], person.crop, part)
+            canvas.lay(layer, part, alpha * (1.0 - before), light * _round(layer.across.cpu().numpy()[at], doubt))
+        return np.asarray(np.clip(canvas.out * 255.0 + 0.5, 0, 255), np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class _Canvas:
+    """A window of the frame while it is worked on: ``full`` the source and ``out`` what becomes of it, (h, w, 3)
+    float32 in [0, 1]; ``small`` the source's crop. Of each mask only the box that it fills is touched."""
+
+    crop: Crop
+    window: Window
+    small: Array
+    full: Array
+    out: Array
+    guide: GuidedUpsampler
+
+    @classmethod
+    def of(cls, source: Array, picture: Array, crop: Crop, window: Window) -> _Canvas:
+        small, full = (p.astype(np.float32) / np.float32(255) for p in (picture, source))
+        return cls(crop, window, small, full, full.copy(), GuidedUpsampler(small))
+
+    def fine(self, mask: Array) -> Array:
+        """A mask at the window's pixels, along the source's edges."""
+        result = np.zeros(self.window.size, np.float32)
+        part = _box(mask, self.crop, self.window)
+        if part is not None:
+            edges = enlarged(self.guide.coefficients(mask), self.crop, part)
+            at = part.within(self.window)
+            # a label is a decision; half a hand is not
+            result[at] = smoothstep(0.2, 0.8, apply_coefficients(edges, self.full[at]))
+        return result
+
+    def uncover(self, shown: Revealed) -> None:
+        """Take the old garment away."""
+        part = _box(shown.gone, self.crop, self.window)
+        if part is None:
+            return
+        at = part.within(self.window)
+        old = enlarged(shown.gone, self.crop, part)
+        old = np.maximum(old, self.fine(shown.gone)[at] * (old > 0.02))[..., None]
+        self.out[at] += old * (enlarged(shown.fill, self.crop, part) - self.out[at])
+        # arms end as crisply as those that were always seen
+        bare = old * _crisp(shown.bare, self.crop, part)[..., None]
+        self.out[at] += bare * (enlarged(shown.arms, self.crop, part) - self.out[at])
+
+    def kept(self, planes: Array, which: int) -> Array:
+        """(h, w): one of the ``planes`` at the window's pixels, its edge to the old garment told by colour; there what
+        stays comes back, without the old garment's share in it."""
+        mask = self.fine(planes[..., which])
+        edge = Edge.between(self.small, planes[..., which], planes[..., 0])
+        part = None if edge is None else _box(edge.told, self.crop, self.window)
+        if edge is None or part is None:
+            return mask
+        at = part.within(self.window)
+        kept, cloth, told = (enlarged(p, self.crop, part) for p in (edge.kept, edge.cloth, edge.told))
+        mask[at], clean = split_edge(self.full[at], mask[at], kept, cloth, told)
+        self.out[at] += (told * mask[at])[..., None] * (clean - self.out[at])
+        return mask
+
+    def lay(self, layer: Layer, part: Window, alpha: Array, shade: Array) -> None:
+        """Lay a part of the garment on; ``alpha`` and ``shade`` (h, w) over ``part`` of the window."""
+        at = part.within(self.window)
+        colour = layer.rgb.cpu().numpy()[:, at[0], at[1]].transpose(1, 2, 0) * shade[..., None]
+        self.out[at] += alpha[..., None] * (np.minimum(colour, 1.0) - self.out[at])
 
 
 def _reached(part: Part, snap: Array, planes: Array, wearing: Array) -> Array:
@@ -201,23 +241,6 @@ def _reached(part: Part, snap: Array, planes: Array, wearing: Array) -> Array:
     side = part - Part.LEFT_SLEEVE
     arm = np.maximum(planes[..., 2 + side], planes[..., 5 + side])
     return np.asarray(np.maximum(snap[..., part - 1], arm * wearing[..., side]))
-
-
-def _split(
-    planes: Array, which: int, picture: Array, full: Array, mask: Array, out: Array, crop: Crop, window: Window
-) -> Array:
-    """``mask`` (H, W), one of the ``planes`` at the window's pixels, with its edge to the old garment told by colour;
-    there ``out`` gets back, in place, what stays, without the old garment's share in it."""
-    edge = Edge.between(picture.astype(np.float32) / 255.0, planes[..., which], planes[..., 0])
-    part = None if edge is None else _box(edge.told, crop, window)
-    if edge is None or part is None:
-        return mask
-    at = part.within(window)
-    kept, cloth = (enlarged(p, crop, part) for p in (edge.kept, edge.cloth))
-    told = enlarged(edge.told, crop, part)
-    mask[at], clean = split_edge(full[at], mask[at], kept, cloth, told)
-    out[at] += (told * mask[at])[..., None] * (clean - out[at])
-    return mask
 
 
 def _round(across: Array, doubt: Array) -> Array:
