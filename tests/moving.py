@@ -21,8 +21,8 @@ def scene(seed: int = 0, size: tuple[int, int] = (HEIGHT + 64, WIDTH + 64)) -> A
 
 
 def sliding(count: int = 6, step: tuple[float, float] = (1.0, 0.0), seed: int = 0, aside: float = 0.0) -> list[Array]:
-    """``count`` frames (HEIGHT, WIDTH, 3) uint8 of a scene that moves by ``step`` (x, y) px a frame, all of it ``aside``
-    px to the right."""
+    """``count`` frames (HEIGHT, WIDTH, 3) uint8 of a scene that moves by ``step`` (x, y) px a frame, all of it
+    ``aside`` px to the right."""
     whole = scene(seed)
     frames = []
     for n in range(count):

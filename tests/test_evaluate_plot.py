@@ -18,7 +18,7 @@ NAMES = [name for pair in ((name, other) for name, (other, _) in PANELS.items())
 def method(*clips: list[float | None]) -> MethodScore:
     """A method whose clips have these warping errors, and nothing else."""
     scores = (
-        ClipScore(str(n), len(c), 0, {}, dict.fromkeys(NAMES, []) | {"warp_error": c}) for n, c in enumerate(clips)
+        ClipScore(str(n), len(c), 0, {}, {name: [] for name in NAMES} | {"warp_error": c}) for n, c in enumerate(clips)
     )
     return MethodScore("ours", {}, tuple(scores))
 

@@ -1,4 +1,4 @@
-"""Rivals and ablations: each is what it says, is trained by the paper's commands, and is scored by ``vtryon evaluate``."""
+"""Rivals and ablations: each is what it says, is trained by the paper's commands, and scored by ``vtryon evaluate``."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ def test_the_warp_of_cp_vton_has_fewer_points() -> None:
 def test_a_rival_is_trained_and_scored(tmp_path: Path) -> None:
     name, root = "shineon", trees.clips(tmp_path / "clips")
     common = (
-        "--data", root, "--preset", name, "--max-steps", 1, "--batch", 2, "--cache", tmp_path / "cache", "--device", "cpu"
+        "--data", root, "--preset", name, "--max-steps", 1, "--batch", 2, "--cache", tmp_path / "cache",
+        "--device", "cpu",
     )  # fmt: skip
     run("train", "warp", *common, "--out", tmp_path / "warp")
     warp = tmp_path / "warp" / "warp.safetensors"

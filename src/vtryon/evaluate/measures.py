@@ -62,8 +62,8 @@ MEASURES = {
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked for and what there is: all that decides which measures can be computed; ``least`` px is the shortest
-    side of any picture."""
+    """What is asked for and what there is: all that decides which measures can be computed; ``least`` px is the
+    shortest side of any picture."""
 
     measures: frozenset[str]
     items: Sequence[Item]

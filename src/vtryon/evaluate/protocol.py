@@ -44,8 +44,8 @@ class EvaluateOptions:
     (default: the truth, else the sources). ``size`` (height, width) brings everything to one size, ``frames`` counts
     the first so many of each clip, ``whole_frame`` counts all pixels in place of worn tops. ``weights`` is the folder
     of networks of others, None for torch's cache; ``lpips`` alex, vgg or squeeze. ``partial`` takes what matches.
-    ``warp_weights`` of ``vtryon train warp --preset paper`` and ``renderer`` of ``vtryon train tryon`` take the place of
-    the model's own parts.
+    ``warp_weights`` of ``vtryon train warp --preset paper`` and ``renderer`` of ``vtryon train tryon`` take the place
+    of the model's own parts.
     """
 
     results: tuple[Path, ...] = ()
