@@ -24,6 +24,9 @@ _NARROW = 0.25
 """A neckline less wide than this share of the shoulders is not one that the head goes through."""
 
 
+_FRAY = 0.1  # of the neckline's width: narrower strips and gaps along it are mistakes of the labels
+
+
 def snap_to_outline(points: Mapping[str, Array], mask: Array) -> dict[str, Array]:
     """Key points moved to the nearest point of the outline of ``mask`` (H, W) bool where that is near."""
     found = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
@@ -60,7 +63,17 @@ def inside_share(reading: Reading, rgb: Array, alpha: Array) -> Array:
     radius = max(2, round(0.012 * max(alpha.shape)))
     share = cv2.ximgproc.guidedFilter(rgb, share, radius, (0.03 * 255) ** 2)
     share = np.minimum(np.clip((share - 0.4) / 0.2, 0, 1), _above_neckline(reading.points, alpha.shape))
-    return np.asarray(share * (alpha > 0), np.float32)
+    return np.asarray(_cut_clean(share, alpha, reading.points) * (alpha > 0), np.float32)
+
+
+def _cut_clean(share: Array, alpha: Array, points: Mapping[str, Array]) -> Array:
+    """``share`` (H, W) decided and without frays: a neckline is a smooth line, as sharp as the picture."""
+    width = float(points["collar_l"][0] - points["collar_r"][0])
+    size = int(np.clip(_FRAY * abs(width), 3, 61)) | 1
+    away = ((share > 0.5) | (alpha < 0.5)).astype(np.uint8) * np.uint8(255)
+    smooth = cv2.GaussianBlur(cv2.medianBlur(away, size).astype(np.float32) / 255, (0, 0), 1.0)
+    reach = cv2.dilate((share > 0.02).astype(np.uint8), np.ones((size, size), np.uint8)) > 0
+    return np.asarray(np.where(reach, smooth, share), np.float32)
 
 
 def _above_neckline(points: Mapping[str, Array], shape: tuple[int, ...]) -> Array:
