@@ -57,7 +57,7 @@ def test_one_smooth_line(fray: int) -> None:
         soft = (painted[:250, column] > 0.05) & (painted[:250, column] < 0.95)
         assert soft.sum() <= 6
         edge = int(np.argmax(kept))
-        assert edge == pytest.approx(LOW[1] - (column + 0.5 - LOW[0]) ** 2 / 80, abs=11)  # above the strip or below it
+        assert edge == pytest.approx(LOW[1] - (column + 0.5 - LOW[0]) ** 2 / 80, abs=14)  # above the strip or below it
 
 
 def test_what_has_no_panel_is_whole() -> None:
