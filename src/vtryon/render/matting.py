@@ -34,16 +34,28 @@ class Edge:
     def between(cls, picture: Array, mask: Array, worn: Array) -> Edge | None:
         """Along the edge of ``mask`` (h, w) to the old garment ``worn`` (h, w), in ``picture`` (h, w, 3) float32 in
         [0, 1]; None where they do not meet."""
+        solid = (mask > 0.5).astype(np.uint8)
+        margin = _BAND + int(_NEAR)
+        box = tuple(
+            slice(max(0, int(lines[0]) - margin), int(lines[-1]) + margin + 1) if lines.size else slice(0)
+            for lines in (np.flatnonzero(solid.max(1)), np.flatnonzero(solid.max(0)))
+        )
         small, wide = np.ones((3, 3), np.uint8), np.ones((_BAND, _BAND), np.uint8)
-        solid, old = (mask > 0.5).astype(np.uint8), (worn > 0.5).astype(np.uint8)
-        band = (cv2.dilate(solid, wide) > cv2.erode(solid, wide)) & (cv2.dilate(old, wide) > 0)
+        solid, mask, worn = solid[box], mask[box], worn[box]
+        old = cv2.dilate((worn > 0.5).astype(np.uint8), wide) > 0 if solid.size else np.zeros(0, bool)
+        if not old.any():
+            return None
+        band = (cv2.dilate(solid, wide) > cv2.erode(solid, wide)) & old
         if not band.any():
             return None
         sure = [((a > 0.9) & (b < 0.1)).astype(np.uint8) for a, b in ((mask, worn), (worn, mask))]
-        (kept, far), (cloth, off) = (_nearest(picture, cv2.erode(known, small)) for known in sure)
+        (kept, far), (cloth, off) = (_nearest(picture[box], cv2.erode(known, small)) for known in sure)
         apart = smoothstep(*_APART, np.linalg.norm(kept - cloth, axis=-1))
         soft = cv2.blur(band.astype(np.float32), (3, 3)) * band
-        return cls(kept, cloth, (soft * (far < _NEAR) * (off < _NEAR) * apart).astype(np.float32))
+        result = cls(np.zeros_like(picture), np.zeros_like(picture), np.zeros(picture.shape[:2], np.float32))
+        result.kept[box], result.cloth[box] = kept, cloth
+        result.told[box] = soft * (far < _NEAR) * (off < _NEAR) * apart
+        return result
 
 
 def _nearest(picture: Array, known: Array) -> tuple[Array, Array]:
