@@ -229,7 +229,7 @@ def test_disk_full_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_what_a_killed_run_left_is_not_in_the_way(tmp_path: Path) -> None:
     script = LIMITED.replace("resource.setrlimit", "(lambda *_: None)").replace(
-        "writer.write", "print(pts, flush=True); writer.write"
+        "writer.write", "print(pts, flush=True); __import__('time').sleep(1); writer.write"
     )
     process = subprocess.Popen([sys.executable, "-c", script, tmp_path / "out.mp4"], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
