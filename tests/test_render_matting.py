@@ -73,3 +73,23 @@ def test_nothing_is_told_where_they_do_not_meet() -> None:
     hair, worn = np.zeros(CROP_SIZE, np.float32), np.zeros(CROP_SIZE, np.float32)
     hair[10:40, 10:40], worn[150:200, 50:150] = 1, 1
     assert Edge.between(picture, hair, worn) is None
+
+
+def test_between_fingers_is_the_old_garment() -> None:
+    """The labels see one hand; what is between its fingers has the cloth's colour and is not kept."""
+    full, _, _ = strand()
+    hand = np.zeros(full.shape[:2], np.float32)
+    cv2.rectangle(hand, (200, 300), (400, 420), (1.0,), -1)
+    gap = np.zeros_like(hand)
+    cv2.rectangle(gap, (365, 345), (400, 372), (1.0,), -1)
+    full[:] = (0.8, 0.62, 0.55)
+    old = full.copy()
+    old[(hand == 0) | (gap > 0)] = (0.2, 0.35, 0.5)
+    small = cv2.resize(old, CROP_SIZE[::-1], interpolation=cv2.INTER_AREA)
+    labels, worn = masks(hand, 0)
+    edge = Edge.between(small, labels, worn, one_colour=True)
+    assert edge is not None
+    kept, cloth, told, mask = (cv2.resize(p, old.shape[1::-1]) for p in (edge.kept, edge.cloth, edge.told, labels))
+    found, _ = split_edge(old, mask, kept, cloth, told)
+    assert found[gap > 0].mean() < 0.3
+    assert found[(hand > 0) & (gap == 0)].mean() > 0.95

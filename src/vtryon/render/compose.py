@@ -217,7 +217,7 @@ class _Canvas:
         """(h, w): one of the ``planes`` at the window's pixels, its edge to the old garment told by colour; there what
         stays comes back, without the old garment's share in it."""
         mask = self.fine(planes[..., which])
-        edge = Edge.between(self.small, planes[..., which], planes[..., 0])
+        edge = Edge.between(self.small, planes[..., which], planes[..., 0], one_colour=which in (2, 3))
         part = None if edge is None else _box(edge.told, self.crop, self.window)
         if edge is None or part is None:
             return mask

@@ -16,7 +16,7 @@ from vtryon.render.filters import smoothstep
 from vtryon.types import Array
 
 _BAND = 7  # grid px: how wide the stretch along an edge is in which colours decide
-_NEAR = 6.0  # grid px to the next place that surely shows one or the other
+_NEAR = 6.0  # grid px to the next place that surely shows what stays; twice that to the cloth
 _APART = (0.15, 0.3)  # of colours in [0, 1]: below, they are too alike to tell
 _OFF = (0.12, 0.24)  # of a colour from the line between the two: beyond, it is a third one
 
@@ -31,11 +31,12 @@ class Edge:
     told: Array
 
     @classmethod
-    def between(cls, picture: Array, mask: Array, worn: Array) -> Edge | None:
+    def between(cls, picture: Array, mask: Array, worn: Array, one_colour: bool = False) -> Edge | None:
         """Along the edge of ``mask`` (h, w) to the old garment ``worn`` (h, w), in ``picture`` (h, w, 3) float32 in
-        [0, 1]; None where they do not meet."""
+        [0, 1]; None where they do not meet. What is of ``one_colour``, as arms are, has gaps where it is of the old
+        garment's: between fingers labels see a hand."""
         solid = (mask > 0.5).astype(np.uint8)
-        margin = _BAND + int(_NEAR)
+        margin = _BAND + 2 * int(_NEAR)
         box = tuple(
             slice(max(0, int(lines[0]) - margin), int(lines[-1]) + margin + 1) if lines.size else slice(0)
             for lines in (np.flatnonzero(solid.max(1)), np.flatnonzero(solid.max(0)))
@@ -49,12 +50,19 @@ class Edge:
         if not band.any():
             return None
         sure = [((a > 0.9) & (b < 0.1)).astype(np.uint8) for a, b in ((mask, worn), (worn, mask))]
-        (kept, far), (cloth, off) = (_nearest(picture[box], cv2.erode(known, small)) for known in sure)
+        cloth, off = _nearest(picture[box], cv2.erode(sure[1], small))
+        if one_colour and sure[0].any():
+            usual = np.median(picture[box][sure[0] > 0], axis=0)
+            gap = np.linalg.norm(picture[box] - cloth, axis=-1) < 0.7 * np.linalg.norm(picture[box] - usual, axis=-1)
+            gap &= (mask > 0.5) & (off < 2 * _NEAR)
+            sure[0][gap] = 0
+            band |= cv2.dilate(gap.astype(np.uint8), small) > 0
+        kept, far = _nearest(picture[box], cv2.erode(sure[0], small))
         apart = smoothstep(*_APART, np.linalg.norm(kept - cloth, axis=-1))
         soft = cv2.blur(band.astype(np.float32), (3, 3)) * band
         result = cls(np.zeros_like(picture), np.zeros_like(picture), np.zeros(picture.shape[:2], np.float32))
         result.kept[box], result.cloth[box] = kept, cloth
-        result.told[box] = soft * (far < _NEAR) * (off < _NEAR) * apart
+        result.told[box] = soft * (far < _NEAR) * (off < 2 * _NEAR) * apart
         return result
 
 
@@ -83,4 +91,7 @@ def split_edge(full: Array, mask: Array, kept: Array, cloth: Array, told: Array)
     share = share * smoothstep(_OFF[1], _OFF[0], off)
     mask = mask + told * (smoothstep(0.1, 0.9, share) - mask)
     rest = told * np.where(mask > 0.05, 1.0 - share, 0.0)
-    return np.asarray(mask, np.float32), np.asarray(full + rest[..., None] * line, np.float32)
+    clean = full + rest[..., None] * line
+    # no farther than to the colour of what stays: noise would be made stronger
+    clean = np.clip(clean, np.minimum(full, kept), np.maximum(full, kept))
+    return np.asarray(mask, np.float32), np.asarray(clean, np.float32)
