@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vtryon.render import Drawer
     from vtryon.warp import Fitter
     from vtryon.warp.lattice import Warp
-    from vtryon.warp.sampler import Texture
+    from vtryon.warp.texture import Texture
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from vtryon.nearest import nearest
 from vtryon.types import Array
 
 WORK_SIDE = 288
@@ -259,12 +260,8 @@ def _erode(mask: Array, radius: int) -> Array:
 
 def fill_from(rgb: Array, sure: Array) -> Array:
     """(H, W, 3) uint8: outside ``sure`` (H, W) bool each pixel takes the colour of the nearest sure one, smoothed."""
-    distance, label = cv2.distanceTransformWithLabels(
-        (~sure).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    colours = np.zeros((int(label.max()) + 1, 3), np.uint8)
-    colours[label[sure]] = rgb[sure]
-    filled = colours[label]
+    index, distance = nearest(sure)
+    filled = rgb.reshape(-1, 3)[index]
     blurred = cv2.blur(filled, (5, 5))
     return np.asarray(np.where((distance > 2)[..., None], blurred, filled))
 

@@ -26,7 +26,8 @@ from vtryon.render.shading import ShadingState, shading
 from vtryon.render.sleeves import before_cuff, past_cuff, sleeved, sleeves_continued
 from vtryon.types import CROP_SIZE, Array, Crop, Part, Person
 from vtryon.warp.lattice import Warp
-from vtryon.warp.sampler import Layer, Texture, layers
+from vtryon.warp.sampler import Layer, layers
+from vtryon.warp.texture import Texture
 
 
 @dataclass(frozen=True, eq=False)
@@ -323,14 +324,11 @@ def _snapped(parts: list[Layer], worn: Array, where: Regions) -> Array:
         for r in reach
     )
     # shoulders are where outlines differ most and where a gap looks worst; a hem or a cuff has a place of its own
-    sleeved = len(parts) > 1  # a strap stays a strap
-    shoulder = smoothstep(0.45, 0.25, where.axis_y)[..., None] * float(sleeved)
+    shoulder = smoothstep(0.45, 0.25, where.axis_y)[..., None] * float(len(parts) > 1)  # a strap stays a strap
     near = cv2.GaussianBlur(low + shoulder * (high - low), (0, 0), 1.0)
     distance = cv2.GaussianBlur(alphas, (0, 0), reach[1])
     opening = np.maximum.reduce([layer.opening.cpu().numpy() for layer in parts])
     bare = np.maximum(where.throat, cv2.dilate(opening, np.ones((3, 3), np.uint8)))
-    if not sleeved:
-        bare = np.maximum(bare, where.arm_shape)
     owner = distance >= distance.max(-1, keepdims=True) - 1e-6
     return np.asarray(np.maximum(near * owner * (1.0 - bare)[..., None], alphas), np.float32)
 

@@ -27,7 +27,8 @@ from vtryon.render.regions import decided
 from vtryon.render.unet import Drawn, RendererNet, load_renderer
 from vtryon.types import CROP_SIZE, WORN_TOP, Array, Crop, Label, Part, Person
 from vtryon.warp.lattice import Warp
-from vtryon.warp.sampler import Texture, layers
+from vtryon.warp.sampler import layers
+from vtryon.warp.texture import Texture
 
 _AROUND = np.ones((5, 5), np.uint8)  # as in training: the pixels along an edge are mixed with the old garment
 _HEM = 6.0  # crop px over which a dress goes over into its skirt

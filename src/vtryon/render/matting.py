@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from vtryon.nearest import nearest
 from vtryon.render.filters import smoothstep
 from vtryon.types import Array
 
@@ -68,14 +69,10 @@ class Edge:
 
 def _nearest(picture: Array, known: Array) -> tuple[Array, Array]:
     """The colour (h, w, 3) at the nearest place of ``known`` (h, w) uint8, a little smoothed, and how far it is."""
-    if not known.any():
-        return picture, np.full(known.shape, np.inf, np.float32)
-    distance, label = cv2.distanceTransformWithLabels(1 - known, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     weight = cv2.blur(known.astype(np.float32), (3, 3))
     mean = cv2.blur(picture * known[..., None], (3, 3)) / np.maximum(weight, 1e-3)[..., None]
-    colours = np.zeros((int(label.max()) + 1, 3), np.float32)
-    colours[label[known > 0]] = mean[known > 0]
-    return cv2.blur(colours[label], (3, 3)), np.asarray(distance, np.float32)
+    index, distance = nearest(known > 0)
+    return cv2.blur(mean.reshape(-1, 3)[index], (3, 3)), distance
 
 
 def split_edge(full: Array, mask: Array, kept: Array, cloth: Array, told: Array) -> tuple[Array, Array]:

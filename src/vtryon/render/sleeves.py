@@ -23,13 +23,12 @@ _PAST = (0.0, 0.04)
 
 def past_cuff(person: Person, warp: Warp, where: Regions) -> Array:
     """(h, w, 2): how far past the end of the new sleeve a pixel of the left or of the right arm lies, in arm lengths;
-    negative in the sleeve, 1 all over where there is no sleeve."""
-    result = np.ones((*where.along.shape[1:], 2), np.float32)
-    for part, joints in _JOINTS.items():
-        if part in warp.parts:
-            side = part - Part.LEFT_SLEEVE
-            result[..., side] = where.along[side] - reach(warp[part].points, person.pose.points[list(joints)])
-    return result
+    negative in the sleeve. No sleeve is one without length."""
+    ends = [
+        reach(warp[part].points, person.pose.points[list(joints)]) if part in warp.parts else 0.0
+        for part, joints in _JOINTS.items()
+    ]
+    return np.asarray(where.along.transpose(1, 2, 0) - np.array(ends, np.float32))
 
 
 def sleeved(past: Array) -> Array:
@@ -41,7 +40,7 @@ def before_cuff(past: Array, where: Regions) -> Array:
     """(h, w, 3): where torso, left and right sleeve may be continued over the edge of the old garment: a sleeve to its
     cuff, the torso not over an arm that is bare from there on."""
     inside = smoothstep(_PAST[1], _PAST[0], past)
-    bare = where.arms.transpose(1, 2, 0) * (1.0 - inside) * (past < 1.0)
+    bare = where.arms.transpose(1, 2, 0) * (1.0 - inside)
     return np.asarray(np.concatenate([1.0 - bare.max(-1, keepdims=True), inside], -1), np.float32)
 
 

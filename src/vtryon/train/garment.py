@@ -21,6 +21,7 @@ from vtryon.device import Compute, choose, fastest
 from vtryon.garment.cutout import clean_mask, segment
 from vtryon.garment.load import load_picture
 from vtryon.garment.network import INSIDE_WEIGHT, KINDS, SEGMENTS, SIDE, ReaderNet, ReaderSize, decode_points
+from vtryon.nearest import nearest
 from vtryon.train.garment_data import Maker, Product, Sample, cuffs_to_sleeves, mirrored, relit
 from vtryon.train.garment_scene import Photograph
 from vtryon.train.loop import Batch, LoopConfig, Task, fit
@@ -67,12 +68,7 @@ def read_products(data: Path, validation: bool) -> list[Product]:
 
 def _spread(labels: Array) -> Array:
     """Labels (H, W) uint8 with every 0 replaced by the nearest other label: the outline's last pixel has none."""
-    index = cv2.distanceTransformWithLabels(
-        (labels == 0).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )[1]
-    table = np.zeros(int(index.max()) + 1, np.uint8)
-    table[index[labels > 0]] = labels[labels > 0]
-    return np.asarray(table[index])
+    return np.asarray(labels.ravel()[nearest(labels > 0)[0]])
 
 
 def read_photographs(data: Path, cache: Path) -> list[Photograph]:

@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 
 from vtryon.errors import MissingInputError
+from vtryon.nearest import nearest
 from vtryon.train.pairs import PICTURE, PRODUCT, read_correspondence, read_garment
 from vtryon.train.prepare import PAIRS_LABELS, Report
 from vtryon.train.store import made, require
@@ -155,12 +156,7 @@ def continued(values: Array, known: Array) -> Array:
     """``values`` (H, W, C) with the nearest known one wherever ``known`` (H, W) is False; unchanged if nothing is."""
     if not known.any():
         return values
-    _, nearest = cv2.distanceTransformWithLabels(
-        np.where(known, 0, 255).astype(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    table = np.zeros((int(nearest.max()) + 1, values.shape[2]), values.dtype)
-    table[nearest[known]] = values[known]
-    return np.asarray(table[nearest])
+    return np.asarray(values.reshape(-1, values.shape[2])[nearest(known)[0]])
 
 
 def _stored(origin: Array) -> Array:

@@ -14,8 +14,9 @@ from typing import Any, Protocol
 from vtryon.types import WARP_METHODS, Garment, Person
 from vtryon.warp.anchored import FitOptions, fit
 from vtryon.warp.lattice import Spline, Warp, garment_lattices
-from vtryon.warp.sampler import Layer, Texture, flatten, layers
+from vtryon.warp.sampler import Layer, flatten, layers
 from vtryon.warp.seat import Seated
+from vtryon.warp.texture import Texture
 
 
 class Fitter(Protocol):
