@@ -45,3 +45,27 @@ def check(
         terminal.result(table(found), plain(found) if as_json else None)
         if found.faults:
             raise typer.Exit(65)
+
+
+@app.command()
+def make(
+    data: Annotated[
+        Path,
+        typer.Argument(metavar="DATA", help="Folder that holds pairs, the rendered scenes.", show_default=False,
+                       readable=False),
+    ],
+    tree: Annotated[
+        Path, typer.Argument(metavar="TREE", help="New folder to make.", show_default=False, readable=False)
+    ],
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Decides tops, prints and backgrounds.")] = 0,
+    as_json: params.Json = False,
+    verbose: params.Verbose = 0,
+    quiet: params.Quiet = False,
+) -> None:  # fmt: skip
+    """Make a data set of clips and garments out of rendered scenes, with the truth of its unpaired tests."""
+    with reporting(verbose=verbose, quiet=quiet) as terminal:
+        from vtryon.evaluate.tree import make_tree
+
+        made = make_tree(data, tree, seed=seed, report=terminal.progress)
+        line = f"{tree}: {made.train} clips to train on, {made.test} tests, {made.unpaired} of them in another top too"
+        terminal.result(f"{line}; {made.left_out} scenes left out", plain(made) if as_json else None)

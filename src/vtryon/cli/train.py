@@ -59,6 +59,13 @@ MaxSteps = Annotated[
         show_default=False,
     ),
 ]  # fmt: skip
+Rate = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0, metavar="X", help="Highest rate of learning: a short run wants more.  \\[default: the preset's]",
+        show_default=False,
+    ),
+]  # fmt: skip
 Workers = Annotated[
     int, typer.Option(min=0, metavar="N", help="Processes that make batches beside the training; 0: a thread does.")
 ]
@@ -162,6 +169,7 @@ def warp(
     steps: Steps = None,
     max_steps: MaxSteps = None,
     batch: Batch = None,
+    rate: Rate = None,
     workers: Workers = 0,
     seed: Seed = 0,
     device: params.Device = "auto",
@@ -182,13 +190,13 @@ def warp(
         with joined(device) as (ranks, own):
             if is_tree(data):
                 on_tree = _on_tree(data, out, cache, preset, own)
-                loop = _asked(on_tree.loop, steps, batch, seed, max_steps, workers)
+                loop = _asked(on_tree.loop, steps, batch, seed, max_steps, workers, rate)
                 watch = _Watch(terminal, loop)
                 measures = train_warp_tree(replace(on_tree, loop=loop), watch, _pictures(terminal), ranks)
             else:
                 settings = {} if preset is Preset.OURS else BASELINES[preset].warp()
                 config = WarpTraining(data / "pairs", out, cache, device=own, **settings)
-                loop = _asked(config.loop, steps, batch, seed, max_steps, workers)
+                loop = _asked(config.loop, steps, batch, seed, max_steps, workers, rate)
                 watch = _Watch(terminal, loop)
                 measures = train_warp(replace(config, loop=loop), watch, ranks)
         if ranks.first:
@@ -249,6 +257,13 @@ def tryon(
             "\\[default: the warp of vtryon run]", show_default=False, readable=False,
         ),
     ] = None,
+    small_steps: Annotated[
+        int | None,
+        typer.Option(
+            min=0, metavar="N", help="How many of the steps see pieces of a quarter of the crop first.  "
+            "\\[default: the preset's]", show_default=False,
+        ),
+    ] = None,
     flow_weight: Annotated[
         float | None,
         typer.Option(min=0.0, metavar="X", help="Weight of eq. (8); 0 leaves it out.  \\[default: the preset's]"),
@@ -256,6 +271,7 @@ def tryon(
     steps: Steps = None,
     max_steps: MaxSteps = None,
     batch: Batch = None,
+    rate: Rate = None,
     workers: Workers = 0,
     seed: Seed = 0,
     device: params.Device = "auto",
@@ -275,7 +291,7 @@ def tryon(
         began = time.perf_counter()
         with joined(device) as (ranks, own):
             recipe = PRESETS["ours" if preset is Preset.OURS else "paper"]
-            loop = _asked(recipe, steps, batch, seed, max_steps, workers)
+            loop = _asked(recipe, steps, batch, seed, max_steps, workers, rate)
             config = TryOnTraining(cache=cache or out / "cache", folder=out, data=data, loop=loop, device=own)
             if is_tree(data):
                 config = replace(config, data=None, tree=data, warp=warp)
@@ -285,6 +301,8 @@ def tryon(
                 raise UsageError(f"--warp is for data sets; {data} holds none")
             if preset is not Preset.OURS:
                 config = BASELINES[preset].tryon(config)
+            if small_steps is not None:
+                config = replace(config, small_steps=small_steps)
             if flow_weight is not None:
                 config = replace(config, flow_weight=flow_weight)
             watch = _Watch(terminal, config.loop)
@@ -294,10 +312,11 @@ def tryon(
 
 
 def _asked(
-    loop: LoopConfig, steps: int | None, batch: int | None, seed: int, stop: int | None = None, workers: int = 0
-) -> LoopConfig:
+    loop: LoopConfig, steps: int | None, batch: int | None, seed: int, stop: int | None = None, workers: int = 0,
+    rate: float | None = None,
+) -> LoopConfig:  # fmt: skip
     asked = replace(loop, steps=steps or loop.steps, batch=batch or loop.batch, seed=seed)
-    return replace(asked, stop=stop, workers=workers)
+    return replace(asked, stop=stop, workers=workers, peak_rate=rate or loop.peak_rate)
 
 
 def _quiet(asked: bool) -> bool:

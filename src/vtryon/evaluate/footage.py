@@ -135,13 +135,20 @@ def _named_as(results: Path, ours: Mapping[str, Footage], path: Path | None) -> 
     return dict(zip(ours, there.values(), strict=True))
 
 
-def of_samples(samples: Sequence[Sample], results: Path | None, *, partial: bool = False) -> tuple[Item, ...]:
+def of_samples(
+    samples: Sequence[Sample],
+    results: Path | None,
+    truth: Mapping[str, Footage] | None = None,
+    *,
+    partial: bool = False,
+) -> tuple[Item, ...]:
     """The samples of a data set with their results; ``results`` None: they are to be made.
 
-    The source is the sample's footage, and where the sample is paired it is the truth too.
+    The source is the sample's footage, and where the sample is paired it is the truth too; that of others is ``truth``
+    by their names, where it is known.
 
     Raises:
-        MissingInputError: samples without a result, and not ``partial``.
+        MissingInputError: samples without a result or, where there is a ``truth``, without one, and not ``partial``.
         BadInputError: no sample has a result.
     """
     ours: Mapping[str, Footage | None] = dict.fromkeys((s.id for s in samples), None)
@@ -152,8 +159,14 @@ def of_samples(samples: Sequence[Sample], results: Path | None, *, partial: bool
             raise BadInputError(f"{results} has none of the {len(samples)} samples: {_names(lacking)}")
         if lacking and not partial:
             raise MissingInputError(f"{results}: {_names(lacking)} missing; --partial scores what is there")
+    untold = [s.id for s in samples if truth is not None and not s.paired and s.id not in truth]
+    if untold and not partial:
+        raise MissingInputError(f"--truth: {_names(untold)} missing; --partial scores what is there")
+    told = truth or {}
     return tuple(
-        Item(s.id, ours[s.id], s.person if s.paired else None, s.person, s.garment) for s in samples if s.id in ours
+        Item(s.id, ours[s.id], s.person if s.paired else told.get(s.id), s.person, s.garment)
+        for s in samples
+        if s.id in ours and s.id not in untold
     )
 
 

@@ -40,7 +40,8 @@ class EvaluateOptions:
 
     ``results`` folders of results, one a method, named by the folder; none: the model is run over ``data``, a data set
     (:func:`vtryon.data.open_tree`), on the samples of ``split``, ``paired`` or not, unpaired ones as ``pairs`` lists
-    them. Without ``data``: ``truth`` (paired protocol), ``sources``, and ``real``, pictures that FID compares with
+    them; of unpaired ones ``truth`` may tell how they should look, by the samples' names. Without ``data``: ``truth``
+    (paired protocol), ``sources``, and ``real``, pictures that FID compares with
     (default: the truth, else the sources). ``size`` (height, width) brings everything to one size, ``frames`` counts
     the first so many of each clip, ``whole_frame`` counts all pixels in place of worn tops. ``weights`` is the folder
     of networks of others, None for torch's cache; ``lpips`` alex, vgg or squeeze. ``partial`` takes what matches.
@@ -77,8 +78,8 @@ class EvaluateOptions:
             raise UsageError("--unpaired and --pairs are for --data; without it, results without --truth are unpaired")
         if self.results and (self.warp_weights or self.renderer):
             raise UsageError("--warp-weights and --renderer are for the model run over --data; leave out RESULTS")
-        if self.data is not None and (self.truth or self.sources):
-            raise UsageError("--data tells truth and sources itself; leave out --truth and --sources")
+        if self.data is not None and (self.sources or (self.truth and self.paired)):
+            raise UsageError("--data tells truth and sources itself; --truth is for its --unpaired samples alone")
         names = [path.name for path in self.results]
         if len(set(names)) < len(names):
             raise UsageError("two folders of results have one name, by which methods are told apart; rename one")
@@ -155,9 +156,10 @@ def _methods(options: EvaluateOptions) -> dict[str, tuple[Item, ...]]:
 
     tree = open_tree(options.data, pairs=options.pairs)
     samples = tree.select(options.split, paired=options.paired)
+    truth = None if options.truth is None else collection(options.truth)
     if not options.results:
-        return {"vtryon": of_samples(samples, None)}
-    found = {path.name: of_samples(samples, path, partial=options.partial) for path in options.results}
+        return {"vtryon": of_samples(samples, None, truth, partial=options.partial)}
+    found = {path.name: of_samples(samples, path, truth, partial=options.partial) for path in options.results}
     return in_common(found, partial=options.partial)
 
 
@@ -248,12 +250,17 @@ def _protocol(
     scorers: Scorers,
 ) -> dict[str, str]:
     """Every term that published figures differ by."""
-    paired = options.paired if options.data else options.truth is not None
+    if options.data and not options.paired and options.truth:
+        protocol = "unpaired samples, against the truth of the same frame (--truth)"
+    elif options.truth or (options.data and options.paired):
+        protocol = "paired: results against the truth of the same frame"
+    else:
+        protocol = "unpaired: no truth"
     shown = ", ".join(f"{w} x {h}" for h, w in sizes)
     region = "all pixels" if scorers.labeller is None else "over the tops worn in source or result"
     counted = scorers.distributions.counts if scorers.distributions is not None else {}
     terms = {
-        "protocol": "paired: results against the truth of the same frame" if paired else "unpaired: no truth",
+        "protocol": protocol,
         "clips": ", ".join(f"{m.name} {len(m.clips)}" for m in scored),
         "frames": ", ".join(f"{m.name} {m.frames}" for m in scored)
         + (f"; the first {options.frames} of each clip" if options.frames else "; all of each clip"),

@@ -17,11 +17,13 @@ import numpy as np
 from PIL import Image
 
 from vtryon.errors import MissingInputError
+from vtryon.nearest import nearest
 from vtryon.train.pairs import PICTURE, PRODUCT, read_correspondence, read_garment
 from vtryon.train.prepare import PAIRS_LABELS
 from vtryon.types import Array, Garment, Label
 
 _ALBEDO = 0.70
+_LINEAR = np.array([x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in np.arange(256) / 255])
 _INSIDE = 4  # label of the cloth's inside in product pictures
 
 
@@ -37,6 +39,11 @@ class Scene:
         return found
 
     @property
+    def validates(self) -> bool:
+        """Whether it is kept for validation, and never trained on."""
+        return self.folder.name.endswith("7")
+
+    @property
     def yaw(self) -> float:
         return float(self.meta["yaw"])
 
@@ -45,9 +52,14 @@ class Scene:
         found = self.meta["images"][f"t{top}_f0"]["mediapipe"]
         return None if found is None else np.asarray(found, np.float32)
 
-    def labels(self, top: int) -> Array:
-        """(384, 288) uint8 of :class:`~vtryon.types.Label`: the first picture in ``top``."""
-        return np.asarray(PAIRS_LABELS[np.asarray(Image.open(self.folder / f"t{top}_f0_lab.png"))])
+    @property
+    def found(self) -> bool:
+        """Whether MediaPipe finds the person in every picture."""
+        return all(image["mediapipe"] is not None for image in self.meta["images"].values())
+
+    def labels(self, top: int, frame: int = 0) -> Array:
+        """(384, 288) uint8 of :class:`~vtryon.types.Label`: the picture in ``top`` in one of its two moments."""
+        return np.asarray(PAIRS_LABELS[np.asarray(Image.open(self.folder / f"t{top}_f{frame}_lab.png"))])
 
     def garment(self, top: int) -> Garment:
         """The product as it truly is, grey."""
@@ -63,16 +75,14 @@ class Scene:
         full = 255 * (1.055 * _ALBEDO ** (1 / 2.4) - 0.055)
         return float(np.clip(np.median(grey) / full, 0.2, 1.0)) if grey.size else 1.0
 
-    def worn(self, top: int, cloth: Array, background: Array) -> Array:
-        """(384, 288, 3) uint8: the person in ``top`` made of ``cloth`` (512, 384, 3) before ``background``."""
-        rgba = self._rgba(f"t{top}_f0")
-        picture, product = self.correspondence(top)
-        at = np.full((*PICTURE, 2), -1, np.float32)
-        x, y = picture.astype(int).T
-        at[y, x] = product - 0.5
+    def worn(self, top: int, cloth: Array, background: Array, frame: int = 0) -> Array:
+        """(384, 288, 3) uint8: the person in ``top`` of ``cloth`` (512, 384, 3) before ``background``, in the first or
+        second moment."""
+        rgba = self._rgba(f"t{top}_f{frame}")
+        at = self._origin(f"t{top}_f{frame}")
         printed = cv2.remap(cloth, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         printed[at[..., 0] < -0.5] = main_colour(cloth)
-        cloth_seen = (self.labels(top) == Label.TOP)[..., None]
+        cloth_seen = (self.labels(top, frame) == Label.TOP)[..., None]
         rgb = np.where(cloth_seen, dyed(rgba[..., :3], printed), rgba[..., :3])
         return _over(rgb, rgba[..., 3], background)
 
@@ -83,29 +93,54 @@ class Scene:
         printed = np.where(inside[..., None], main_colour(cloth), cloth)
         return _over(dyed(rgba[..., :3], printed), rgba[..., 3], background)
 
+    def product_alpha(self, top: int) -> Array:
+        """(512, 384) uint8: what of the product picture is garment, inside of the cloth included."""
+        return self._rgba(f"product_{top}")[..., 3]
+
+    def _origin(self, name: str) -> Array:
+        """(384, 288, 2) float32: where in the product OpenCV finds the cloth of every pixel of a picture; -1 where that
+        is not known."""
+        picture, product = read_correspondence(self.folder, name)
+        at = np.full((*PICTURE, 2), -1, np.float32)
+        x, y = picture.astype(int).T
+        at[y, x] = product - 0.5
+        if name.endswith("f0"):
+            return at
+        some = np.ascontiguousarray(at[::2, ::2])  # second moments are stored at every second pixel
+        known = some[..., 0] > -0.5
+        if known.any():
+            some = np.ascontiguousarray(some.reshape(-1, 2)[nearest(known)[0]], np.float32)
+        row, column = np.mgrid[: PICTURE[0], : PICTURE[1]]
+        whole = cv2.remap(
+            some, (column / 2).astype(np.float32), (row / 2).astype(np.float32), cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )  # fmt: skip
+        whole[~known[row // 2, column // 2]] = -1
+        return np.asarray(whole, np.float32)
+
     def _rgba(self, name: str) -> Array:
         return np.asarray(Image.open(self.folder / f"{name}.webp").convert("RGBA"))
 
 
 def validation_scenes(data: Path) -> Iterator[Scene]:
     """The scenes of ``data/pairs`` that are never trained on; :class:`MissingInputError` where there are none."""
-    folders = sorted(f for f in (data / "pairs").glob("[0-9]*7") if f.is_dir())
-    if not folders:
+    found = [scene for scene in every_scene(data) if scene.validates]
+    if not found:
         raise MissingInputError(f"{data / 'pairs'}: no validation scenes there; give the data folder with --data")
-    yield from map(Scene, folders)
+    yield from found
+
+
+def every_scene(data: Path) -> list[Scene]:
+    """The scenes of ``data/pairs`` in order of their numbers; none where there is no such folder."""
+    return [Scene(path) for path in sorted((data / "pairs").glob("[0-9]*")) if path.is_dir()]
 
 
 def dyed(grey: Array, cloth: Array) -> Array:
     """Pictures of grey cloth (H, W, 3) uint8 as if it were dyed in the sRGB colours of ``cloth`` (H, W, 3) uint8."""
-    light = _linear(grey) / _ALBEDO * _linear(cloth)
+    light = _LINEAR[grey] / _ALBEDO * _LINEAR[cloth]
     light = np.clip(light, 0, 1)
     srgb = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     return np.asarray(np.rint(srgb * 255), np.uint8)
-
-
-def _linear(rgb: Array) -> Array:
-    x = rgb.astype(np.float64) / 255
-    return np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
 
 
 def _over(rgb: Array, alpha: Array, background: Array) -> Array:
@@ -115,8 +150,9 @@ def _over(rgb: Array, alpha: Array, background: Array) -> Array:
 
 def main_colour(cloth: Array) -> Array:
     """(3,) uint8: the most frequent colour of a made print."""
-    colours, count = np.unique(cloth.reshape(-1, 3), axis=0, return_counts=True)
-    return np.asarray(colours[count.argmax()])
+    codes, count = np.unique(cloth.reshape(-1, 3) @ np.array([1 << 16, 1 << 8, 1]), return_counts=True)
+    most = int(codes[count.argmax()])
+    return np.array([most >> 16, most >> 8 & 255, most & 255], np.uint8)
 
 
 def make_print(rng: np.random.Generator) -> Array:
