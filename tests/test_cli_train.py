@@ -99,6 +99,15 @@ def test_documented_commands_train_on_a_data_set(
     assert config.loop.stop == (2 if "--max-steps" in words else None)
 
 
+def test_a_short_run_may_learn_faster(trained: list[Any], tmp_path: Path) -> None:
+    words = ("--data", tmp_path, "--out", tmp_path / "run", "--preset", "paper", "--rate", 0.003)
+    assert train("warp", *words).exit_code == 0
+    assert train("tryon", *words, "--small-steps", 5).exit_code == 0
+    assert [config.loop.peak_rate for config in trained] == [0.003, 0.003]
+    assert trained[1].loop == replace(tryon.PAPER, peak_rate=0.003)
+    assert trained[1].small_steps == 5
+
+
 def test_the_parser_takes_a_cache_and_its_share_of_small_crops(trained: list[Any], tmp_path: Path) -> None:
     words = ("--cache", tmp_path / "kept", "--small-steps", 0, "--device", "cpu")
     assert train("parser", "--data", tmp_path, "--out", tmp_path, *words).exit_code == 0

@@ -2,61 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-from PIL import Image
 
+from squares import BOX, GREY, STEP, halves, square_scene
 from vtryon.errors import MissingInputError
 from vtryon.evaluate.pairs import make_pair
 from vtryon.evaluate.scenes import Scene, dyed, main_colour, make_background, make_print, validation_scenes
 from vtryon.evaluate.texture import distances, person_of
-from vtryon.types import KEYPOINTS, Array, Label
+from vtryon.types import Label
 from vtryon.warp import Spline, Texture, Warp, garment_lattices
-
-GREY = round(255 * (1.055 * 0.7 ** (1 / 2.4) - 0.055))  # cloth of albedo 0.70 in full light
-BOX = (100, 60)  # left and top of the worn square, 120 x 160 px; the product is twice as large at (70, 90)
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with one validation scene; the product's pixel (70 + 2 dx, 90 + 2 dy) is worn at BOX + (dx, dy)."""
+    """A data folder with one validation scene, in the first picture of which nobody is found."""
     root = tmp_path_factory.mktemp("data")
-    folder = root / "pairs" / "0017"
-    folder.mkdir(parents=True)
+    square_scene(root / "pairs" / "0017", unseen=("t0_f0",))
     (root / "pairs" / "0018").mkdir()
-    left, top = BOX
-    worn, labels = np.zeros((384, 288, 4), np.uint8), np.zeros((384, 288), np.uint8)
-    worn[top : top + 160, left : left + 120] = (GREY, GREY, GREY, 255)
-    labels[top : top + 160, left : left + 120] = 3
-    product, parts = np.zeros((512, 384, 4), np.uint8), np.zeros((512, 384), np.uint8)
-    product[90:410, 70:310] = (GREY, GREY, GREY, 255)
-    parts[90:410, 70:310] = 1
-    y, x = np.mgrid[:160, :120]
-    cor = np.zeros((384, 288, 3), np.uint16)  # OpenCV writes B, G, R
-    cor[top : top + 160, left : left + 120] = np.stack(
-        [np.ones_like(x), np.rint((91 + 2 * y) / 512 * 1023), np.rint((71 + 2 * x) / 384 * 1023)], -1
-    )
-    cor[top : top + 160, left : left + 20, 0] = 0  # the cloth at its right cannot be seen in the product picture
-    for j in range(3):
-        for name, rgba in ((f"t{j}_f0", worn), (f"product_{j}", product)):
-            Image.fromarray(rgba).save(folder / f"{name}.webp", lossless=True)
-        cv2.imwrite(str(folder / f"t{j}_f0_cor.png"), cor)
-        cv2.imwrite(str(folder / f"t{j}_f0_lab.png"), labels)
-        cv2.imwrite(str(folder / f"product_{j}_lab.png"), parts)
-    points = {name: [190.0, 90.0] for name in KEYPOINTS}
-    points |= {"armpit_r": [70, 130], "armpit_l": [310, 130], "shoulder_r": [70, 90], "shoulder_l": [310, 90]}
-    points |= {"hem_r": [70, 410], "hem_l": [310, 410], "hem_c": [190, 410]}
-    marks = [[150.0, 100.0, 1.0]] * 33
-    meta = {
-        "yaw": 0.0,
-        "tops": [{"kind": {"sleeve_kind": "tank"}, "product_kp": points}] * 3,
-        "images": {f"t{j}_f0": {"mediapipe": marks if j else None} for j in range(3)},
-    }
-    (folder / "meta.json").write_text(json.dumps(meta))
     return root
 
 
@@ -64,13 +29,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def scene(data: Path) -> Scene:
     (only,) = validation_scenes(data)
     return only
-
-
-def halves() -> Array:
-    """Cloth, green above row 250 and red below it."""
-    cloth = np.full((512, 384, 3), (30, 140, 60), np.uint8)
-    cloth[250:] = (180, 40, 40)
-    return cloth
 
 
 def test_no_scenes_is_an_error(tmp_path: Path) -> None:
@@ -99,6 +57,19 @@ def test_cloth_is_worn_where_it_comes_from(scene: Scene) -> None:
     assert scene.brightness(0) == pytest.approx(1, abs=0.01)
     assert (product[5, 5] == 244).all()
     assert np.abs(product[200, 200].astype(int) - (30, 140, 60)).max() <= 2
+
+
+def test_cloth_moves_on_with_the_person(scene: Scene) -> None:
+    """Origins of second moments are stored at every second pixel; the print's edge lies true all the same."""
+    behind = np.full((384, 288, 3), 77, np.float32)
+    worn = scene.worn(0, halves(), behind, 1)
+    left, top = BOX[0] + STEP[0], BOX[1] + STEP[1]
+    assert (worn[top - 1, left + 60] == 77).all()
+    column = worn[:, left + 60].astype(int)
+    assert np.abs(column[top : top + 79] - (30, 140, 60)).max() <= 2
+    assert np.abs(column[top + 82 : top + 160] - (180, 40, 40)).max() <= 2
+    assert np.abs(worn[top + 20, left + 10].astype(int) - (180, 40, 40)).max() <= 2, "of unknown origin: main colour"
+    assert (scene.labels(0, 1) == Label.TOP).sum() == 120 * 160
 
 
 def test_prints_and_backgrounds_follow_their_seed() -> None:

@@ -79,7 +79,9 @@ class EvaluateOptions:
         if self.results and (self.warp_weights or self.renderer):
             raise UsageError("--warp-weights and --renderer are for the model run over --data; leave out RESULTS")
         if self.data is not None and (self.sources or (self.truth and self.paired)):
-            raise UsageError("--data tells truth and sources itself; --truth is for its --unpaired samples alone")
+            raise UsageError(
+                "--data tells truth and sources itself; leave out --truth and --sources (--unpaired may have --truth)"
+            )
         names = [path.name for path in self.results]
         if len(set(names)) < len(names):
             raise UsageError("two folders of results have one name, by which methods are told apart; rename one")
