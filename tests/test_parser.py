@@ -278,3 +278,22 @@ def test_a_braid_over_cloth_of_another_colour_is_hair(cloth: tuple[int, int, int
     assert braid > 0.5 if told else braid < 0.3
     assert found[Label.HAIR, 130:140, 60:70].max() < 0.1
     assert found[Label.HAIR, 102:].max() < 0.2
+
+
+@pytest.mark.parametrize(("cloth", "told"), [((40, 60, 110), True), ((203, 160, 132), False)])
+def test_a_print_beside_a_hand_is_no_hand(cloth: tuple[int, int, int], told: bool) -> None:
+    """The network, not sure, takes a strip of cloth below the hand for hand; cloth of the skin's colour stays so."""
+    share = np.zeros((11, 256, 192), np.float32)
+    rgb = np.full((256, 192, 3), cloth, np.uint8)
+    share[Label.TOP, 40:200, 30:160] = 1
+    share[:, 100:130, 80:120] = 0
+    share[Label.LEFT_ARM, 100:120, 80:120] = 1
+    share[Label.LEFT_ARM, 120:130, 80:120], share[Label.TOP, 120:130, 80:120] = 0.8, 0.2
+    rgb[100:120, 80:120] = (205, 160, 130)
+    share[Label.BACKGROUND] = 1 - share.sum(axis=0)
+    found = by_colour(share, rgb, np.zeros((256, 192), np.float32))
+    assert found.sum(axis=0) == pytest.approx(1, abs=1e-5)
+    strip = found[Label.LEFT_ARM, 123:129, 84:116].mean()
+    assert strip < 0.4 if told else strip > 0.7
+    assert found[Label.LEFT_ARM, 101:118, 82:118].mean() > 0.95, "what is sure stays"
+    assert np.array_equal(found[:, 40:90], share[:, 40:90])

@@ -30,14 +30,12 @@ def masks(share: Array, wider: int) -> tuple[Array, Array]:
     return hair, (1 - hair).astype(np.float32)
 
 
-def refined(full: Array, small: Array, hair: Array, worn: Array) -> tuple[Array, Array]:
-    edge = Edge.between(small, hair, worn)
+def refined(full: Array, small: Array, hair: Array, worn: Array, edge: Edge | None = None) -> tuple[Array, Array]:
+    edge = edge or Edge.between(small, hair, worn)
     assert edge is not None
     size = full.shape[1::-1]
-    kept, cloth, told, mask = (
-        cv2.resize(p, size, interpolation=cv2.INTER_LINEAR) for p in (edge.kept, edge.cloth, edge.told, hair)
-    )
-    return split_edge(full, mask, kept, cloth, told)
+    kept, told, mask, *cloths = (cv2.resize(p, size) for p in (edge.kept, edge.told, hair, *edge.cloths))
+    return split_edge(full, mask, kept, cloths, told)
 
 
 @pytest.mark.parametrize("wider", [0, 1])
@@ -89,7 +87,32 @@ def test_between_fingers_is_the_old_garment() -> None:
     labels, worn = masks(hand, 0)
     edge = Edge.between(small, labels, worn, one_colour=True)
     assert edge is not None
-    kept, cloth, told, mask = (cv2.resize(p, old.shape[1::-1]) for p in (edge.kept, edge.cloth, edge.told, labels))
-    found, _ = split_edge(old, mask, kept, cloth, told)
+    found, _ = refined(old, small, labels, worn, edge)
     assert found[gap > 0].mean() < 0.3
     assert found[(hand > 0) & (gap == 0)].mean() > 0.95
+
+
+def test_both_colours_of_a_print_are_the_old_garment() -> None:
+    """A hand before black and white cloth: its label is too wide, and neither colour, nor what lies between the two
+    at the print's edges, is kept as a rim."""
+    h, w = CROP_SIZE[0] * SCALE, CROP_SIZE[1] * SCALE
+    full = np.full((h, w, 3), 0.1, np.float32)
+    full[(np.arange(h) // 24 % 2 == 0)[:, None] & (np.arange(w) // 24 % 2 == 0)] = (0.85, 0.85, 0.8)
+    full = cv2.GaussianBlur(full, (0, 0), 2.0)
+    hand = np.zeros((h, w), np.float32)
+    cv2.ellipse(hand, (288, 384), (120, 80), 20, 0, 360, (1.0,), -1)
+    full[hand > 0] = (0.75, 0.55, 0.45)
+    small = cv2.resize(full, CROP_SIZE[::-1], interpolation=cv2.INTER_AREA)
+    labels, worn = masks(hand, 1)
+    edge = Edge.between(small, labels, worn, one_colour=True)
+    assert edge is not None and len(edge.cloths) == 2
+    found, _ = refined(full, small, labels, worn, edge)
+    rim = (cv2.resize(labels, (w, h)) > 0.9) & (cv2.dilate(hand, np.ones((5, 5))) == 0)
+    assert found[rim].mean() < 0.1
+    assert found[hand > 0].mean() > 0.97
+
+
+def test_plain_cloth_has_one_colour() -> None:
+    _, share, small = strand()
+    edge = Edge.between(small, *masks(share, 1))
+    assert edge is not None and len(edge.cloths) == 1

@@ -1,7 +1,7 @@
-"""What colour tells beside the network: where the top ends, and which of the cloth is hair.
+"""What colour tells beside the network: where the top ends, which of the cloth is hair, and what of it is no hand.
 
-Where trousers are cut off by the picture's edge the network takes them for the top, and long hair over it for cloth,
-though their colours are others. Colours are learned anew from each crop, from what is sure.
+Where trousers are cut off by the picture's edge the network takes them for the top, long hair over it for cloth, and
+a print between hands for a hand, though their colours are others. Colours are learned anew from each crop, from what is sure.
 """
 
 from __future__ import annotations
@@ -19,20 +19,22 @@ _ENOUGH = 60.0  # px of either without which their colours are not known
 _CELLS = 10  # colour cells along each axis of Lab
 _RARE = 2e-4  # share of a colour that was not seen
 _CHROMA = 2.2  # hue and saturation tell cloths apart better than light does
-_CONVINCED = 3.0, 4.0  # log odds that colour can add at most, for the top's end and for hair
+_CONVINCED = 3.0, 4.0, 2.5  # log odds that colour can add at most, for the top's end, for hair and for arms
 _OPEN = 0.05  # probability that the network leaves to a label it did not see
 _OF_HAIR = 1.6  # log odds from which cloth that hangs together with hair is hair
+_NEAR_ARM = 9  # px: as far from an arm cloth shows its own colours
+_ARMS = [Label.LEFT_ARM, Label.RIGHT_ARM]
 _UPPER = [Label.TOP, Label.OUTER]
 _WORN = list(WORN_TOP)
 
 
 def by_colour(share: Array, rgb: Array, down: Array) -> Array:
-    """``share`` (11, H, W) with hair, top and lower garment told apart by their colours in ``rgb`` (H, W, 3) uint8.
+    """``share`` (11, H, W) with hair, arms, top and lower garment told apart by their colours in ``rgb`` (H, W, 3) uint8.
 
     ``down`` (H, W) is the torso coordinate v of :func:`vtryon.person.heatmaps.pose_maps`.
     """
     cell = _colour_cells(rgb)
-    return hair_over_cloth(top_from_lower(share, cell, down), cell)
+    return hair_over_cloth(arms_from_cloth(top_from_lower(share, cell, down), cell), cell)
 
 
 def top_from_lower(share: Array, cell: Array, down: Array) -> Array:
@@ -58,6 +60,29 @@ def top_from_lower(share: Array, cell: Array, down: Array) -> Array:
     among = np.where(upper > 1e-3, share[_UPPER] / np.maximum(upper, 1e-6), np.array([1.0, 0.0])[:, None, None])
     out[_UPPER] = among * (cloth * part)
     out[Label.LOWER] = cloth * (1 - part)
+    return out
+
+
+def arms_from_cloth(share: Array, cell: Array) -> Array:
+    """``share`` with bare arms and worn cloth told apart along their edges by the colours ``cell`` (H, W).
+
+    Face and arms, away from their edges, show the skin's colours; cloth away from the arms shows its own, prints and
+    all. What the network is sure of stays, and so does everything where either is unknown or both are alike.
+    """
+    arms, worn = share[_ARMS].sum(axis=0), share[_WORN].sum(axis=0)
+    core, far = np.ones((5, 5), np.uint8), np.ones((2 * _NEAR_ARM + 1, 2 * _NEAR_ARM + 1), np.uint8)
+    skin = cv2.erode(((arms > _SURE) | (share[Label.FACE] > _SURE)).astype(np.uint8), core).astype(np.float32)
+    cloth = worn * ((worn > _SURE) & (cv2.dilate((arms > 0.3).astype(np.uint8), far) == 0))
+    if (skin * arms).sum() < _ENOUGH or cloth.sum() < 3 * _ENOUGH:
+        return share
+    total = arms + worn
+    logit = np.log((arms + _OPEN) / (worn + _OPEN)) + _evidence(cell, skin, cloth, _CONVINCED[2], 3)
+    doubt = (arms > 0.3) & (total > 0.5)
+    part = np.where(doubt, 1 / (1 + np.exp(-logit)), arms / np.maximum(total, 1e-6))
+    out = share.copy()
+    out[_ARMS] = share[_ARMS] / np.maximum(arms, 1e-6) * (total * part)
+    among = np.where(worn > 1e-3, share[_WORN] / np.maximum(worn, 1e-6), np.array([1.0, 0.0, 0.0])[:, None, None])
+    out[_WORN] = among * (total * (1 - part))
     return out
 
 

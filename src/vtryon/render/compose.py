@@ -223,8 +223,8 @@ class _Canvas:
         if edge is None or part is None:
             return mask
         at = part.within(self.window)
-        kept, cloth, told = (enlarged(p, self.crop, part) for p in (edge.kept, edge.cloth, edge.told))
-        mask[at], clean = split_edge(self.full[at], mask[at], kept, cloth, told)
+        kept, told, *cloths = (enlarged(p, self.crop, part) for p in (edge.kept, edge.told, *edge.cloths))
+        mask[at], clean = split_edge(self.full[at], mask[at], kept, cloths, told)
         self.out[at] += (told * mask[at])[..., None] * (clean - self.out[at])
         return mask
 
