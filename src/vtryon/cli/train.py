@@ -47,10 +47,10 @@ Out = Annotated[
     ),
 ]
 Steps = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Steps in all.  \\[default: as the shipped weights]")
+    int | None, typer.Option(min=1, metavar="N", help="Steps in all.  \\[default: the recipe's]")
 ]
 Batch = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Pictures a step.  \\[default: as the shipped weights]")
+    int | None, typer.Option(min=1, metavar="N", help="Pictures a step.  \\[default: the recipe's]")
 ]
 MaxSteps = Annotated[
     int | None,
@@ -316,7 +316,7 @@ def _asked(
     rate: float | None = None,
 ) -> LoopConfig:  # fmt: skip
     asked = replace(loop, steps=steps or loop.steps, batch=batch or loop.batch, seed=seed)
-    return replace(asked, stop=stop, workers=workers, peak_rate=rate or loop.peak_rate)
+    return replace(asked, stop=stop, workers=workers, peak_rate=loop.peak_rate if rate is None else rate)
 
 
 def _quiet(asked: bool) -> bool:
