@@ -288,12 +288,12 @@ def test_a_print_beside_a_hand_is_no_hand(cloth: tuple[int, int, int], told: boo
     share[Label.TOP, 40:200, 30:160] = 1
     share[:, 100:130, 80:120] = 0
     share[Label.LEFT_ARM, 100:120, 80:120] = 1
-    share[Label.LEFT_ARM, 120:130, 80:120], share[Label.TOP, 120:130, 80:120] = 0.8, 0.2
+    share[Label.LEFT_ARM, 120:130, 80:120], share[Label.TOP, 120:130, 80:120] = 0.6, 0.4
     rgb[100:120, 80:120] = (205, 160, 130)
     share[Label.BACKGROUND] = 1 - share.sum(axis=0)
     found = by_colour(share, rgb, np.zeros((256, 192), np.float32))
     assert found.sum(axis=0) == pytest.approx(1, abs=1e-5)
     strip = found[Label.LEFT_ARM, 123:129, 84:116].mean()
-    assert strip < 0.4 if told else strip > 0.7
+    assert strip < 0.4 if told else strip > 0.5
     assert found[Label.LEFT_ARM, 101:118, 82:118].mean() > 0.95, "what is sure stays"
     assert np.array_equal(found[:, 40:90], share[:, 40:90])

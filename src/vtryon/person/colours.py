@@ -71,7 +71,7 @@ def arms_from_cloth(share: Array, cell: Array) -> Array:
     """
     arms, worn = share[_ARMS].sum(axis=0), share[_WORN].sum(axis=0)
     core, far = np.ones((5, 5), np.uint8), np.ones((2 * _NEAR_ARM + 1, 2 * _NEAR_ARM + 1), np.uint8)
-    skin = cv2.erode(((arms > _SURE) | (share[Label.FACE] > _SURE)).astype(np.uint8), core).astype(np.float32)
+    skin = cv2.erode((np.maximum(arms, share[Label.FACE]) > _SURE).astype(np.uint8), core).astype(np.float32)
     cloth = worn * ((worn > _SURE) & (cv2.dilate((arms > 0.3).astype(np.uint8), far) == 0))
     if (skin * arms).sum() < _ENOUGH or cloth.sum() < 3 * _ENOUGH:
         return share
