@@ -273,3 +273,20 @@ def test_turned_people_wear_it_too(yaw: float) -> None:
     assert scenes.near(out, RED)[old].mean() < 0.02
     if abs(yaw) > 100:
         assert (out[old].min(-1) > 140).mean() < 0.01, "no print from behind"
+
+
+@pytest.mark.parametrize(("down", "shown"), [(0.0, False), (160.0, True)])
+def test_the_hem_of_a_top_ends_with_the_body_and_a_skirt_may_stand_off(down: float, shown: bool) -> None:
+    rgb, person, labels = scenes.scene()
+    warp, _ = fit(person, SHIRT)
+    points = warp[Part.TORSO].points.copy()
+    middle = points[-1].mean(0)
+    points[-1] = middle + 1.8 * (points[-1] - middle) + (0.0, down)
+    flared = replace(
+        warp, splines=tuple(replace(s, points=points) if s.part == Part.TORSO else s for s in warp.splines)
+    )
+    out = Composer()(rgb, person, flared, Texture.of(SHIRT), None, None)[0]
+    hips = person.pose.points[[23, 24], 1].mean()
+    beside = grown(labels != Label.BACKGROUND, 16) ^ True
+    beside[: int(hips)] = False
+    assert scenes.near(out, BLUE)[beside].any() == shown

@@ -17,6 +17,7 @@ from vtryon.person.colours import by_colour
 from vtryon.person.heatmaps import pose_maps, skin_map
 from vtryon.person.network import ParserNet, ParserSize, fold
 from vtryon.person.outfit import DRESS, dress_share, settle
+from vtryon.person.pieces import in_one_piece
 from vtryon.person.sleeves import cover_elbows
 from vtryon.person.steady import carry
 from vtryon.types import CROP_SIZE, Array, Label, Pose
@@ -127,7 +128,8 @@ def torso_down(points: Array, visibility: Array) -> Array:
 
 def decided(share: Array, rgb: Array, points: Array, down: Array, in_dress: bool) -> Array:
     """(11, 256, 192) float32: the network's probabilities after what is decided for the whole body and by colour."""
-    return cover_elbows(by_colour(settle(share, down, in_dress), rgb, down), points)
+    clothes = in_one_piece(by_colour(settle(share, down, in_dress), rgb, down), down)
+    return cover_elbows(clothes, points)
 
 
 def _wears_dress(share: float, before: LabelState | None) -> tuple[float, bool]:

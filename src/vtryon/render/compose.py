@@ -102,7 +102,7 @@ class Composer:
             small = layers(warp, texture, _crop_window(person.crop), CROP_SIZE, back)
             covered = _coverage(small)
             snap = _snapped(small, planes[..., 0], where)
-            room = _room(person, where)
+            room = _room(person, where, warp)
             snap *= room
             past = past_cuff(person, warp, where)
             wearing = sleeved(past)
@@ -289,14 +289,20 @@ def _coverage(parts: list[Layer]) -> Array:
     return np.asarray((1.0 - open_).cpu().numpy(), np.float32)
 
 
-def _room(person: Person, where: Regions) -> Array:
+_SKIRT = 1.25, 1.6  # shoulders to hips: how far down hems of tops are, and those of skirts
+
+
+def _room(person: Person, where: Regions, warp: Warp) -> Array:
     """(h, w, 3): where each part (torso, left, right sleeve) can be at all: the person's outline and a little more.
 
     Clothes hang on bodies, and the corner of a hem that shows on the far side of a bare arm is a mistake, so the torso
-    keeps to the body without its arms. Below the hips there is more room, for dresses.
+    keeps to the body without its arms. Below the hips there is more room for what reaches far below them, a skirt.
     """
     near, far = (max(2, round(share * where.size)) for share in (0.02, 0.25))
-    skirt = smoothstep(1.0, 1.3, where.axis_y)
+    shoulders, hips = (person.pose.points[joints].mean(0) for joints in ([11, 12], [23, 24]))
+    down = (hips - shoulders) / max(float(np.linalg.norm(hips - shoulders)), 1.0) ** 2
+    hem = float(((warp[Part.TORSO].points[-1] - shoulders) @ down).mean())
+    skirt = smoothstep(*_SKIRT, np.asarray(hem)) * smoothstep(1.0, 1.3, where.axis_y)
     rooms = []
     for outline in (person.matte * (1.0 - np.maximum(where.left_arm, where.right_arm)), person.matte):
         close, wide = (
