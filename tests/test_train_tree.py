@@ -313,7 +313,7 @@ def test_the_papers_training_runs_on_every_layout(layout: str, tmp_path: Path) -
     result = train("warp", *common, "--out", tmp_path / "warp", "--device", "cpu", "--json")
     assert result.exit_code == 0, result.output
     record = json.loads(result.stdout)
-    assert (record["steps"], set(record["measures"])) == (2, {"start", "moved", "overlap"})
+    assert (record["steps"], set(record["measures"])) == (2, {"start", "moved", "regularity", "overlap"})
     weights = tmp_path / "warp" / "warp.safetensors"
     result = train("tryon", *common, "--out", tmp_path / "tryon", "--device", "cpu", "--warp", weights, "--json")
     assert result.exit_code == 0, result.output

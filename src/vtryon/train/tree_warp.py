@@ -180,16 +180,18 @@ def warped(points: Tensor, batch: Batch, size: MatchingSize) -> Tensor:
 
 @torch.inference_mode()
 def validate(net: nn.Module, batch: Batch, size: MatchingSize, compute: Compute) -> dict[str, float]:
-    """Eq. (3) on frames that are held out: as the garment is laid flat at first, and moved; and the overlap of the
-    moved garment with the worn one where that can be seen."""
+    """Eq. (3) on frames that are held out: as the garment is laid flat at first, and moved; eq. (1) of the moved lattice
+    in body sizes, unweighted; and the overlap of the moved garment with the worn one where that can be seen."""
     batch = {name: value.to(compute.device) for name, value in batch.items()}
     start = warped(batch["start"], batch, size)
-    after = warped(moved(net, batch, compute), batch, size)
+    points = moved(net, batch, compute)
+    after = warped(points, batch, size)
     seen = batch["visible"] > 0.5
     ours, true = (after[:, 3] > 0.5) & seen, (batch["worn"][:, 3] > 0.5) & seen
     return {
         "start": round(float(photometric(start, batch["worn"], batch["visible"])), 5),
         "moved": round(float(photometric(after, batch["worn"], batch["visible"])), 5),
+        "regularity": round(float(regularity(points.reshape(-1, *size.shapes[Part.NONE], 2))), 3),
         "overlap": round(float((ours & true).sum() / (ours | true).sum().clamp_min(1)), 4),
     }
 
