@@ -31,7 +31,7 @@ from vtryon.train.parallel import Ranks
 from vtryon.train.tree import SmallGarment, TreeData, is_tree, open_training, reduced
 from vtryon.train.tree_tryon import TreeExamples
 from vtryon.train.tree_warp import TreeWarpTraining, train_warp_tree, tree_batch, tree_terms, warped
-from vtryon.train.tryon import PAPER_TREE, TryOnTraining, clip_batch, frame_batch, train_tryon, tryon_loss
+from vtryon.train.tryon import PAPER_TREE, TryOnTraining, clip_batch, forgetful, frame_batch, train_tryon, tryon_loss
 from vtryon.train.warp import PRESETS
 from vtryon.types import CROP_SIZE, WORN_TOP, Part
 from vtryon.warp.network import MatchingNet, MatchingSize, load_matching
@@ -276,6 +276,27 @@ def test_eq_7_and_8_can_be_lowered(place: Path, examples: TreeExamples, tmp_path
     assert found[-1] < 0.95 * found[0]
     without = tryon_loss(net, batch, choose("cpu"), perceptual=None, config=replace(config, flow_weight=0.0))
     assert "flow" not in without
+
+
+@pytest.mark.parametrize("memory", ["conditioned", "blended"])
+def test_what_is_forgotten_is_drawn_as_a_first_frame(examples: TreeExamples, memory: str) -> None:
+    """Else nobody would ever teach the network to draw one (it sees nothing but clips on a data set)."""
+    small = replace(examples, size=(64, 64))
+    batch = clip_batch(small.clips(np.random.default_rng(0), 3, 1))
+    torch.manual_seed(0)
+    net = RendererNet(replace(RENDERER, memory=memory)).eval()
+    state = torch.rand(3, 4, 64, 64)
+    with torch.inference_mode():
+        alone, told = net(batch)[0].result, net(batch, state)[0].result
+        gone = forgetful(batch, 1.0, np.random.default_rng(0))
+        assert torch.equal(net(gone, state)[0].result, alone)
+    assert not torch.allclose(told, alone)
+    assert not gone["region"].any(), "nor has its motion anything to be compared with"
+    some = forgetful(batch, 0.5, np.random.default_rng(0))["valid"].flatten(1).any(1)
+    assert some.any()
+    assert not some.all()
+    assert forgetful(batch, 0.0, np.random.default_rng(0)) is batch
+    assert PAPER_TREE["forgotten"] > 0
 
 
 def test_a_stopped_renderer_training_goes_on_exactly(place: Path, tmp_path: Path) -> None:

@@ -180,8 +180,8 @@ def warped(points: Tensor, batch: Batch, size: MatchingSize) -> Tensor:
 
 @torch.inference_mode()
 def validate(net: nn.Module, batch: Batch, size: MatchingSize, compute: Compute) -> dict[str, float]:
-    """Eq. (3) on frames that are held out: as the garment is laid flat at first, and moved; eq. (1) of the moved lattice
-    in body sizes, unweighted; and the overlap of the moved garment with the worn one where that can be seen."""
+    """Eq. (3) on frames that are held out: as the garment is laid flat at first, and moved; eq. (1) of the moved
+    lattice in body sizes, unweighted; and the overlap of the moved garment with the worn one where that can be seen."""
     batch = {name: value.to(compute.device) for name, value in batch.items()}
     start = warped(batch["start"], batch, size)
     points = moved(net, batch, compute)

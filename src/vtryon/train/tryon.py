@@ -39,10 +39,11 @@ PRESETS: Mapping[str, LoopConfig] = {"ours": OURS, "paper": PAPER}
 data sets of the field as of so many frames as they have."""
 
 PAPER_TREE: Mapping[str, Any] = {
-    "strides": (1,), "clip_every": 1, "remembered": 0.0, "still": 0, "small_steps": 0,
+    "strides": (1,), "clip_every": 1, "forgotten": 0.25, "remembered": 0.0, "still": 0, "small_steps": 0,
 }  # fmt: skip
-"""What else is the paper's on data sets of the field: every step sees consecutive frames. Of the weights in eq. (7) it
-says nothing; ours are kept. With eq. (8), in px, at 1 beside colours in [0, 1] the cloth soon went flat and dark."""
+"""What else is the paper's on data sets of the field: every step sees consecutive frames, a quarter of them as if
+nothing had come before, or the first frame of a clip would be drawn as nobody has taught it. Of the weights in eq. (7)
+it says nothing; ours are kept. With eq. (8), in px, at 1 beside colours in [0, 1] the cloth soon went flat and dark."""
 
 EPOCHS = 400
 """Of the paper; the rate decays from the 200th (METHOD.md section 2)."""
@@ -57,7 +58,8 @@ class TryOnTraining:
 
     ``cache`` holds the prepared pictures, made from ``data`` where they are missing; ``folder`` gets state, log,
     report, sample sheet and the weights. Every ``clip_every``-th step sees clips of two frames instead of single ones,
-    half as many, the first of them drawn up to ``still`` more times. ``flow_weight`` of eq. (8), 0 leaves it out;
+    half as many, the first of them drawn up to ``still`` more times; a share ``forgotten`` of the clips has to do
+    without the frame before. ``flow_weight`` of eq. (8), 0 leaves it out;
     ``remembered`` share of single frames that are given a frame before, made up; ``perceptual`` weight of L_VGG, where
     its weights are on the machine. ``tree`` is a data set of the field to train on instead of ``data``; then the
     garments are laid by the network at ``warp`` (default: the shipped warp), and a ``loop`` of 0 steps is as long as
@@ -76,6 +78,7 @@ class TryOnTraining:
     placed: float = 0.75
     strides: tuple[int, ...] = (1, 2, 4)
     clip_every: int = 3
+    forgotten: float = 0.0
     remembered: float = 0.3
     still: int = 3
     flow_weight: float = 0.05
@@ -131,7 +134,7 @@ def train_tryon(
         if config.clip_every and step % config.clip_every == 0:
             # on a data set the frames that are judged make the batch; a made-up frame before costs as much as another
             clips = source.clips(rng, count if config.tree else max(1, count // 2), first)
-            return clip_batch(clips, int(rng.integers(config.still + 1)))
+            return forgetful(clip_batch(clips, int(rng.integers(config.still + 1))), config.forgotten, rng)
         return frame_batch(source.frames(rng, count, first), config.remembered, rng)
 
     if config.tree:
@@ -287,6 +290,14 @@ def clip_batch(clips: Sequence[Clip], still: int = 0) -> Batch:
         joins = {"flow": one.flow.transpose(2, 0, 1), "moved": one.moved.transpose(2, 0, 1)}
         rows.append(tensors(one.now) | before | joins | {"valid": one.valid[None], "region": region[None]})
     return dict(_stacked(rows)) | {"still": torch.tensor(still)}
+
+
+def forgetful(clips: Batch, share: float, rng: np.random.Generator) -> Batch:
+    """A batch of clips of which a ``share`` has no frame before: to be drawn, and judged, as the first of its shot."""
+    if not share:
+        return clips
+    known = torch.from_numpy((rng.random((len(clips["valid"]), 1, 1, 1)) >= share).astype(np.float32))
+    return dict(clips) | {name: clips[name] * known for name in ("valid", "region")}
 
 
 def _stacked(rows: Sequence[Mapping[str, Array]]) -> Batch:
