@@ -19,11 +19,14 @@ _ENOUGH = 60.0  # px of either without which their colours are not known
 _CELLS = 10  # colour cells along each axis of Lab
 _RARE = 2e-4  # share of a colour that was not seen
 _CHROMA = 2.2  # hue and saturation tell cloths apart better than light does
-_CONVINCED = 3.0, 4.0, 2.5  # log odds that colour can add at most, for the top's end, for hair and for arms
+_CONVINCED = 3.0, 4.0, 3.5  # log odds that colour can add at most, for the top's end, for hair and for skin
 _OPEN = 0.05  # probability that the network leaves to a label it did not see
 _OF_HAIR = 1.6  # log odds from which cloth that hangs together with hair is hair
-_NEAR_ARM = 9  # px: as far from an arm cloth shows its own colours
+_NEAR_SKIN = 9  # px: as far from skin cloth shows its own colours
+_OF_ARMS = np.float32(0.25)  # weight of the arms' colours beside the face's
+_NECK, _CHIN = -0.08, -0.2  # of the body's "down" coordinate: the face is above, and no cloth above that
 _ARMS = [Label.LEFT_ARM, Label.RIGHT_ARM]
+_BARE = [Label.FACE, *_ARMS]
 _UPPER = [Label.TOP, Label.OUTER]
 _WORN = list(WORN_TOP)
 
@@ -34,7 +37,8 @@ def by_colour(share: Array, rgb: Array, down: Array) -> Array:
     ``down`` (H, W) is the torso coordinate v of :func:`vtryon.person.heatmaps.pose_maps`.
     """
     cell = _colour_cells(rgb)
-    return hair_over_cloth(arms_from_cloth(top_from_lower(share, cell, down), cell), cell)
+    share = skin_from_cloth(top_from_lower(share, cell, down), cell, down)
+    return hair_over_cloth(share, cell)
 
 
 def top_from_lower(share: Array, cell: Array, down: Array) -> Array:
@@ -63,24 +67,26 @@ def top_from_lower(share: Array, cell: Array, down: Array) -> Array:
     return out
 
 
-def arms_from_cloth(share: Array, cell: Array) -> Array:
-    """``share`` with bare arms and worn cloth told apart along their edges by the colours ``cell`` (H, W).
+def skin_from_cloth(share: Array, cell: Array, down: Array) -> Array:
+    """``share`` with skin, of arms and neck, and worn cloth told apart along their edges by the colours ``cell`` (H, W).
 
-    Face and arms, away from their edges, show the skin's colours; cloth away from the arms shows its own, prints and
+    The face, and arms away from their edges, show the skin's colours; cloth away from both shows its own, prints and
     all. What the network is sure of stays, and so does everything where either is unknown or both are alike.
     """
-    arms, worn = share[_ARMS].sum(axis=0), share[_WORN].sum(axis=0)
-    core, far = np.ones((5, 5), np.uint8), np.ones((2 * _NEAR_ARM + 1, 2 * _NEAR_ARM + 1), np.uint8)
-    skin = cv2.erode((np.maximum(arms, share[Label.FACE]) > _SURE).astype(np.uint8), core).astype(np.float32)
-    cloth = worn * ((worn > _SURE) & (cv2.dilate((arms > 0.3).astype(np.uint8), far) == 0))
-    if (skin * arms).sum() < _ENOUGH or cloth.sum() < 3 * _ENOUGH:
+    bare, worn = share[_BARE].sum(axis=0), share[_WORN].sum(axis=0)
+    core, far = np.ones((5, 5), np.uint8), np.ones((2 * _NEAR_SKIN + 1, 2 * _NEAR_SKIN + 1), np.uint8)
+    cloth = worn * ((worn > _SURE) & (cv2.dilate((bare > 0.3).astype(np.uint8), far) == 0))
+    arms, face = share[_ARMS].sum(axis=0) > _SURE, (share[Label.FACE] > _SURE) & (down < _NECK)
+    # a face is no cloth; of what looks like an arm some may be
+    skin = cv2.erode((arms | face).astype(np.uint8), core) * np.where(arms, _OF_ARMS, np.float32(1))
+    if skin.sum() < _ENOUGH * _OF_ARMS or cloth.sum() < 3 * _ENOUGH:
         return share
-    total = arms + worn
-    logit = np.log((arms + _OPEN) / (worn + _OPEN)) + _evidence(cell, skin, cloth, _CONVINCED[2], 3)
-    doubt = (arms > 0.3) & (total > 0.5)
-    part = np.where(doubt, 1 / (1 + np.exp(-logit)), arms / np.maximum(total, 1e-6))
+    total = bare + worn
+    logit = np.log((bare + _OPEN) / (worn + _OPEN)) + _evidence(cell, skin, cloth, _CONVINCED[2], 3)
+    doubt = (bare > 0.3) & (total > 0.5) & (down > _CHIN)
+    part = np.where(doubt, 1 / (1 + np.exp(-logit)), bare / np.maximum(total, 1e-6))
     out = share.copy()
-    out[_ARMS] = share[_ARMS] / np.maximum(arms, 1e-6) * (total * part)
+    out[_BARE] = share[_BARE] / np.maximum(bare, 1e-6) * (total * part)
     among = np.where(worn > 1e-3, share[_WORN] / np.maximum(worn, 1e-6), np.array([1.0, 0.0, 0.0])[:, None, None])
     out[_WORN] = among * (total * (1 - part))
     return out

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from vtryon.nearest import nearest
 from vtryon.render.filters import fill_smoothly, smoothstep
 from vtryon.render.regions import Regions
 from vtryon.types import Array, Label, Person
+
+_LIT = 75  # per cent of the skin that is seen are darker than its usual colour: hollows, shadows, the rim of hair
+_AWAY = 0.0, 0.15  # shoulders to hips: from the skin that is seen to where its shadow has ended
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +50,7 @@ def reveal(picture: Array, person: Person, where: Regions, worn: Array, covered:
     skin = seen(Label.LEFT_ARM, Label.RIGHT_ARM), seen(Label.FACE)
     arms = fill_smoothly(rgb, np.maximum(skin[0], 0.02 * skin[1]))
     neck = fill_smoothly(rgb, np.maximum(skin[1], 0.02 * skin[0]))
+    arms, neck = (_as_usual(rgb, part, own, skin, where.size) for part, own in ((arms, skin[0]), (neck, skin[1])))
     lower_seen = seen(Label.LOWER, Label.LEGS)
     lower = fill_smoothly(rgb, lower_seen)
     scene = fill_smoothly(
@@ -56,7 +61,7 @@ def reveal(picture: Array, person: Person, where: Regions, worn: Array, covered:
     has_lower = min(1.0, float(lower_seen.sum()) / 40.0)
     gone = gone * (1.0 - where.body * below * (1.0 - has_lower))  # nothing is known about what is under there
     tone = np.clip(light / max(float(np.median(light)), 1e-3), 0.75, 1.25)[..., None]
-    arms, neck = arms * tone * where.arm_round[..., None], neck * tone
+    arms, neck = arms * tone * where.arm_round[..., None], neck * np.clip(tone, 0.94, 1.06)
     for colour, weight in ((lower, where.body * below * has_lower), (neck, where.neck * where.body)):
         fill = fill + weight[..., None] * (colour - fill)
     bare = where.arm_shape * person.matte
@@ -65,6 +70,16 @@ def reveal(picture: Array, person: Person, where: Regions, worn: Array, covered:
     seen_there = fill + bare[..., None] * (arms - fill)
     gone = gone * smoothstep(0.05, 0.14, np.abs(cv2.blur(rgb, (3, 3)) - seen_there).max(-1))
     return Revealed(*(a.astype(np.float32) for a in (fill, arms, bare, gone)))
+
+
+def _as_usual(rgb: Array, continued: Array, own: Array, skin: tuple[Array, Array], size: float) -> Array:
+    """Skin (h, w, 3) ``continued`` from where it is seen, ``own`` (h, w), and away from there as ``skin`` (h, w) of arms
+    and face is on the whole: what is seen last lies in the shadow of a chin or a cuff, and what follows does not."""
+    seen = [np.percentile(rgb[part > 0.5], _LIT, axis=0) for part in skin if (part > 0.5).sum() > 30]
+    if not seen:
+        return continued
+    far = smoothstep(_AWAY[0] * size, _AWAY[1] * size, nearest(own > 0.5)[1])
+    return np.asarray(continued + far[..., None] * (np.mean(seen, axis=0) - continued), np.float32)
 
 
 def _hem(covered: Array, axis_y: Array) -> float:
