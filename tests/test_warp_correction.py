@@ -87,6 +87,26 @@ def test_length_and_fit_are_the_users(weights: Path) -> None:
     assert b[-1] - b[1] == pytest.approx(1.5 * (a[-1] - a[1]), abs=0.1)
 
 
+def test_auto_takes_it_where_its_weights_are_and_else_what_it_corrects(weights: Path) -> None:
+    def torso(method: str) -> np.ndarray:
+        warp, _ = fitter(method)(person(), scenes.garment())
+        return np.asarray(warp[Part.TORSO].points)
+
+    assert np.array_equal(torso("auto"), torso("network"))
+    (weights / "warp.safetensors").unlink()
+    assert np.array_equal(torso("auto"), torso("placed"))
+
+
+def test_it_is_seated_unless_that_is_to_be_left_out(weights: Path) -> None:
+    somebody, garment = person(), scenes.garment()
+    net, placing = load_matching(weights / "warp.safetensors"), load_placing(weights / "placing.safetensors")
+    own, _ = correct(net, placing, somebody, garment)
+    unseated, _ = fitter("network", seated=False)(somebody, garment)
+    seated, _ = fitter("network")(somebody, garment)
+    assert np.array_equal(unseated[Part.TORSO].points, own[Part.TORSO].points)
+    assert not np.allclose(seated[Part.TORSO].points, own[Part.TORSO].points, atol=1.0)
+
+
 def test_missing_weights_are_told(weights: Path) -> None:
     (weights / "warp.safetensors").unlink()
     with pytest.raises(UnavailableError, match="warp"):

@@ -63,8 +63,9 @@ class GarmentKind(StrEnum):
     OPEN_JACKET = "open-jacket"
 
 
-WARP_METHODS = ("auto", "anchored", "placed")
-"""What may lay a garment on a body: plain geometry, the trained regressor, or the better of those that are here."""
+WARP_METHODS = ("auto", "anchored", "placed", "network")
+"""What may lay a garment on a body: plain geometry, the trained regressor, that and the matching network which corrects
+it, or the best of those whose weights are here."""
 
 
 class Part(IntEnum):

@@ -42,6 +42,7 @@ class WarpMethod(StrEnum):
     AUTO = "auto"
     ANCHORED = "anchored"
     PLACED = "placed"
+    NETWORK = "network"
 
 
 class Fit(StrEnum):
@@ -98,7 +99,12 @@ MaxPixels = Annotated[
 ]
 Device = Annotated[str, typer.Option(metavar="DEVICE", help="Where the networks run: auto, cpu, cuda, cuda:N or mps.")]
 WarpChoice = Annotated[
-    WarpMethod, typer.Option("--warp", help="What lays the garment on the body: a trained regressor or plain geometry.")
+    WarpMethod,
+    typer.Option(
+        "--warp",
+        help="What lays the garment on the body: plain geometry, a trained regressor, that corrected by the matching "
+        "network, or the best there is.",
+    ),
 ]
 FitChoice = Annotated[
     Fit, typer.Option("--fit", help="How closely the garment follows the body; regular goes to the outline nearby.")

@@ -28,8 +28,6 @@ def parser() -> argparse.ArgumentParser:
     names = top.add_subparsers(dest="measure", required=True, metavar="NAME")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--warp", choices=WARP_METHODS, default="auto", help="what lays the garment on the body")
-    fit = argparse.ArgumentParser(add_help=False)
-    fit.add_argument("--warp", choices=(*WARP_METHODS, "network"), default="auto", help="network: of vtryon train warp")
     labels = argparse.ArgumentParser(add_help=False)
     labels.add_argument("--labels", choices=("parser", "regions"), default="parser", help="network or geometry")
     data = argparse.ArgumentParser(add_help=False)
@@ -45,9 +43,16 @@ def parser() -> argparse.ArgumentParser:
     pairs.add_argument("--every", type=int, default=1, help="every so many scenes count")
     pairs.add_argument("--seed", type=int, default=0, help="of prints and backgrounds")
 
-    names.add_parser("texture", parents=[fit, data], help="where the cloth lies on rendered scenes")
+    laid = argparse.ArgumentParser(add_help=False, parents=[common, data])
+    laid.add_argument(
+        "--unseated", action="store_true", help="as the method lays it, before it goes to outlines nearby"
+    )
+    names.add_parser("texture", parents=[laid], help="where the cloth lies on rendered scenes")
+    names.add_parser("folds", parents=[laid], help="where the warp turns over on rendered scenes")
 
-    names.add_parser("folds", parents=[fit, data], help="where the warp turns over on rendered scenes")
+    outline = names.add_parser("outline", parents=[laid, labels], help="where garments end on photographs")
+    outline.add_argument("garments", type=Path, nargs="+", help="of each kind that counts, one or several")
+    outline.add_argument("--every", type=int, default=1, help="every so many photographs count")
 
     still = names.add_parser("still", parents=[common, labels], help="hem jitter on photographs as noisy clips")
     still.add_argument("garment", type=Path)
@@ -85,12 +90,19 @@ def run(options: argparse.Namespace) -> Any:
     if options.measure == "texture":
         from vtryon.evaluate.texture import measure_texture
 
-        return measure_texture(options.data, warp=warp)
+        return measure_texture(options.data, warp=warp, seated=not options.unseated)
     if options.measure == "folds":
         from vtryon.evaluate.folds import measure_folds
 
-        return measure_folds(options.data, warp=warp)
+        return measure_folds(options.data, warp=warp, seated=not options.unseated)
     labeller = named_labeller(options.labels)
+    if options.measure == "outline":
+        from vtryon.evaluate.outline import measure_outline
+
+        return measure_outline(
+            options.data, options.garments, labeller=labeller, warp=warp, seated=not options.unseated,
+            every=options.every,
+        )  # fmt: skip
     if options.measure == "clip":
         from vtryon.evaluate.clip import measure_clip
 

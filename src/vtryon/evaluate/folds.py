@@ -37,9 +37,9 @@ class Folds:
     angles: float
 
 
-def measure_folds(data: Path, *, warp: str = "auto") -> dict[str, Any]:
+def measure_folds(data: Path, *, warp: str = "auto", seated: bool = True) -> dict[str, Any]:
     """Every top of every validation scene, laid on the person in another top; by yaw."""
-    fit = fitter(warp)
+    fit = fitter(warp, seated=seated)
     found: dict[str, list[Folds]] = defaultdict(list)
     for scene in validation_scenes(data):
         for top in range(3):

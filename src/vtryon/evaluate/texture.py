@@ -47,9 +47,9 @@ def yaw_group(yaw: float) -> str:
     return f"yaw {low}-{high - (high == 181)}"
 
 
-def measure_texture(data: Path, *, warp: str = "auto") -> dict[str, Any]:
+def measure_texture(data: Path, *, warp: str = "auto", seated: bool = True) -> dict[str, Any]:
     """Every top of every validation scene, laid on its person; by yaw, and those facing the camera by kind."""
-    fit = fitter(warp)
+    fit = fitter(warp, seated=seated)
     found: dict[str, list[Placed]] = defaultdict(list)
     for scene in validation_scenes(data):
         for top in range(3):

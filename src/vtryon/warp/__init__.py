@@ -1,13 +1,12 @@
 """Warping: where the garment lies in each frame, and sampling it there.
 
 Three ways to find that out, behind one call: ``anchored``, plain geometry; ``placed``, a small regressor; ``network``,
-the paper's image network as a correction of ``placed``. No weights of the last are shipped yet: what
-``vtryon train warp`` makes is first measured against the others.
+the paper's image network as a correction of ``placed``. Each can be trained and measured apart (issue 5).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
 
@@ -25,32 +24,39 @@ class Fitter(Protocol):
     def __call__(self, person: Person, garment: Garment, *, state: Any = None) -> tuple[Warp, Any]: ...
 
 
-def fitter(method: str = "auto", options: FitOptions = FitOptions()) -> Fitter:
-    """The way to lay garments called ``method``: ``anchored``, ``placed``, ``network``, or ``auto`` for the better of
-    the first two whose weights are here. Raises :class:`ValueError` for another name,
-    :class:`~vtryon.errors.UnavailableError` where weights are asked for and missing."""
-    from vtryon import weights
+def fitter(method: str = "auto", options: FitOptions = FitOptions(), *, seated: bool = True) -> Fitter:
+    """The way to lay garments called ``method``: ``anchored``, ``placed``, ``network``, or ``auto`` for the best, the last
+    of them whose weights are here. What the learned ones lay is ``seated`` on the outlines nearby, unless that is to be
+    measured apart. Raises :class:`ValueError` for another name, :class:`~vtryon.errors.UnavailableError` where weights
+    are asked for and missing."""
     from vtryon.errors import UnavailableError
+
+    if method not in WARP_METHODS:
+        raise ValueError(f"warp must be one of {', '.join(WARP_METHODS)}, got {method!r}")
+    if method in ("auto", "anchored"):
+        for name in ("network", "placed") if method == "auto" else ():
+            with suppress(UnavailableError):
+                return fitter(name, options, seated=seated)
+        return partial(fit, options=options)
+    laid = _placed(options) if method == "placed" else _network(options)
+    return Seated(laid, options) if seated else laid
+
+
+def _placed(options: FitOptions) -> Fitter:
+    from vtryon import weights
     from vtryon.warp.placing import load_placing, place
 
-    if method not in (*WARP_METHODS, "network"):
-        raise ValueError(f"warp must be one of {', '.join(WARP_METHODS)} or network, got {method!r}")
-    anchored: Callable[..., tuple[Warp, Any]] = partial(fit, options=options)
-    if method == "anchored":
-        return anchored
-    try:
-        path = weights.find("placing")
-    except UnavailableError:
-        if method != "auto":
-            raise
-        return anchored
-    if method == "network":
-        from vtryon.warp.correction import correct
-        from vtryon.warp.network import load_matching
+    return partial(place, load_placing(weights.find("placing")), options=options)
 
-        net = load_matching(weights.find("warp"))
-        return Seated(partial(correct, net, load_placing(path), options=options), options)
-    return Seated(partial(place, load_placing(path), options=options), options)
+
+def _network(options: FitOptions) -> Fitter:
+    from vtryon import weights
+    from vtryon.warp.correction import correct
+    from vtryon.warp.network import load_matching
+    from vtryon.warp.placing import load_placing
+
+    placing = load_placing(weights.find("placing"))
+    return partial(correct, load_matching(weights.find("warp")), placing, options=options)
 
 
 __all__ = [
