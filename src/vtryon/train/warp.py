@@ -65,7 +65,7 @@ class WarpTraining:
     placing_steps: int = 1500
     size: MatchingSize = field(default_factory=MatchingSize)
     loop: LoopConfig = field(
-        default_factory=lambda: LoopConfig(steps=8000, batch=16, peak_rate=1e-3, weight_decay=2e-2, average=0.998)
+        default_factory=lambda: LoopConfig(steps=5000, batch=16, peak_rate=1e-3, weight_decay=0.2, average=0.998)
     )
     weights: LossWeights = field(default_factory=LossWeights)
     disturbance: Disturbance = field(default_factory=Disturbance)
