@@ -46,12 +46,8 @@ Out = Annotated[
         metavar="FOLDER", help="Where weights, report, log and state go; made if missing.", show_default=False
     ),
 ]
-Steps = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Steps in all.  \\[default: the recipe's]")
-]
-Batch = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Pictures a step.  \\[default: the recipe's]")
-]
+Steps = Annotated[int | None, typer.Option(min=1, metavar="N", help="Steps in all.  \\[default: the recipe's]")]
+Batch = Annotated[int | None, typer.Option(min=1, metavar="N", help="Pictures a step.  \\[default: the recipe's]")]
 MaxSteps = Annotated[
     int | None,
     typer.Option(
