@@ -297,3 +297,22 @@ def test_a_print_beside_a_hand_is_no_hand(cloth: tuple[int, int, int], told: boo
     assert strip < 0.4 if told else strip > 0.5
     assert found[Label.LEFT_ARM, 101:118, 82:118].mean() > 0.95, "what is sure stays"
     assert np.array_equal(found[:, 40:90], share[:, 40:90])
+
+
+def test_cloth_between_the_straps_of_a_lanyard_is_cloth() -> None:
+    """The network takes the whole wedge for carried; its straps are dark, what shows between them is as the top."""
+    share = np.zeros((11, 256, 192), np.float32)
+    rgb = np.full((256, 192, 3), (230, 150, 20), np.uint8)
+    share[Label.TOP, 40:200, 30:160] = 1
+    wedge = np.s_[60:120, 84:104]
+    share[(slice(None), *wedge)] = 0
+    share[(Label.CARRIED, *wedge)], share[(Label.TOP, *wedge)] = 0.75, 0.25
+    share[Label.CARRIED, 120:150, 84:104], share[Label.TOP, 120:150, 84:104] = 1, 0
+    rgb[120:150, 84:104] = (235, 235, 240)
+    rgb[60:120, 84:90] = rgb[60:120, 98:104] = (25, 30, 60)
+    share[Label.BACKGROUND] = 1 - share.sum(axis=0)
+    found = by_colour(share, rgb, np.zeros((256, 192), np.float32))
+    assert found.sum(axis=0) == pytest.approx(1, abs=1e-5)
+    assert found[Label.CARRIED, 64:116, 93:96].mean() < 0.5
+    assert found[Label.CARRIED, 64:116, 85:88].mean() > 0.7
+    assert found[Label.CARRIED, 122:148, 86:102].mean() > 0.95

@@ -14,7 +14,7 @@ from scenes import BLUE, GREEN, RED, WHITE
 from vtryon.render.compose import Composer
 from vtryon.types import Array, Garment, GarmentKind, Label, Part, Person
 from vtryon.warp import Texture, Warp, flatten
-from vtryon.warp.anchored import FitState, fit
+from vtryon.warp.anchored import FitOptions, FitState, fit
 
 WINDOW = (0.0, 0.0, 480.0, 640.0)
 SHIRT = scenes.garment(BLUE)
@@ -290,3 +290,19 @@ def test_the_hem_of_a_top_ends_with_the_body_and_a_skirt_may_stand_off(down: flo
     beside = grown(labels != Label.BACKGROUND, 16) ^ True
     beside[: int(hips)] = False
     assert scenes.near(out, BLUE)[beside].any() == shown
+
+
+def test_what_is_called_top_below_the_new_hem_is_not_dressed() -> None:
+    rgb, person, labels = scenes.scene()
+    hips = int(person.pose.points[[23, 24], 1].mean())
+    lower = labels == Label.LOWER
+    called = lower & (np.arange(labels.shape[0]) < hips + 100)[:, None]
+    mistaken = scenes.person(person.pose.points, np.where(called, Label.TOP, labels).astype(np.uint8))
+    warp, _ = fit(mistaken, SHIRT, FitOptions(length=0.9))
+    out = Composer()(rgb, mistaken, warp, Texture.of(SHIRT), None, None)[0]
+    _, alpha = flatten(warp, Texture.of(SHIRT), WINDOW, scenes.SIZE)
+    hem = np.flatnonzero((alpha > 0.5).any(1)).max()
+    below = called.copy()
+    below[: hem + 8] = False
+    assert below.sum() > 300
+    assert scenes.near(out, BLUE)[below].mean() < 0.02

@@ -105,7 +105,8 @@ def test_both_colours_of_a_print_are_the_old_garment() -> None:
     small = cv2.resize(full, CROP_SIZE[::-1], interpolation=cv2.INTER_AREA)
     labels, worn = masks(hand, 1)
     edge = Edge.between(small, labels, worn, one_colour=True)
-    assert edge is not None and len(edge.cloths) == 2
+    assert edge is not None
+    assert len(edge.cloths) == 2
     found, _ = refined(full, small, labels, worn, edge)
     rim = (cv2.resize(labels, (w, h)) > 0.9) & (cv2.dilate(hand, np.ones((5, 5))) == 0)
     assert found[rim].mean() < 0.1
@@ -115,4 +116,5 @@ def test_both_colours_of_a_print_are_the_old_garment() -> None:
 def test_plain_cloth_has_one_colour() -> None:
     _, share, small = strand()
     edge = Edge.between(small, *masks(share, 1))
-    assert edge is not None and len(edge.cloths) == 1
+    assert edge is not None
+    assert len(edge.cloths) == 1

@@ -139,7 +139,7 @@ def analysis_version(device: str) -> tuple[object, ...]:
 
 def warp_version() -> tuple[object, ...]:
     """What lays garments on people here."""
-    return _code("warp"), weights.listing().get("placing")
+    return _code("warp"), *(weights.listing().get(name) for name in ("placing", "warp"))
 
 
 def _garment_key(path: Path) -> str:

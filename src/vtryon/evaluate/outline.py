@@ -1,8 +1,8 @@
 """Where a garment ends on real people: its outline against that of the top worn, on photographs with label maps.
 
-Product pictures of what the people wear do not exist, so garments of the same kind are laid on them, and how long and wide
-each is for this body is its own affair: even a faultless warp stays well below 1. What counts is one way of laying them
-against another (issue 5).
+Product pictures of what the people wear do not exist, so garments of the same kind are laid on them, and how long and
+wide each is for this body is its own affair: even a faultless warp stays well below 1. What counts is one way of laying
+them against another (issue 5).
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ def measure_outline(
     data: Path, garments: Sequence[Path], *, labeller: Labeller, warp: str = "auto", seated: bool = True, every: int = 1
 ) -> dict[str, Any]:
     """Every ``every``-th validation photograph in a top of a known kind, in all ``garments`` of that kind: mean
-    intersection over union with the worn top, of all, by kind and by view, and how many outlines each is the mean of."""
+    intersection over union with the worn top, of all, by kind and by view, and how many outlines each is the mean
+    of."""
     fit = fitter(warp, FitOptions(), seated=seated)
     clothes = [(garment, Texture.of(garment)) for garment in map(load_garment, garments)]
     found: dict[str, list[float]] = defaultdict(list)

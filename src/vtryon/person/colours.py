@@ -1,7 +1,8 @@
 """What colour tells beside the network: where the top ends, which of the cloth is hair, and what of it is no hand.
 
 Where trousers are cut off by the picture's edge the network takes them for the top, long hair over it for cloth, and
-a print between hands for a hand, though their colours are others. Colours are learned anew from each crop, from what is sure.
+a print between hands for a hand, though their colours are others. Colours are learned anew from each crop, from what
+is sure.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ _BELOW = (0.58, 1.0)  # hardly ever the top's
 _TURN = 0.46  # from here on colour counts fully
 _SURE = 0.6
 _ENOUGH = 60.0  # px of either without which their colours are not known
+_LEAST = 25  # px of a thing that is carried
 _CELLS = 10  # colour cells along each axis of Lab
 _RARE = 2e-4  # share of a colour that was not seen
 _CHROMA = 2.2  # hue and saturation tell cloths apart better than light does
-_CONVINCED = 3.0, 4.0, 3.5  # log odds that colour can add at most, for the top's end, for hair and for skin
+_CONVINCED = 3.0, 4.0, 3.5, 3.5  # log odds that colour can add at most: the top's end, hair, skin, things carried
 _OPEN = 0.05  # probability that the network leaves to a label it did not see
 _OF_HAIR = 1.6  # log odds from which cloth that hangs together with hair is hair
 _NEAR_SKIN = 9  # px: as far from skin cloth shows its own colours
@@ -32,12 +34,14 @@ _WORN = list(WORN_TOP)
 
 
 def by_colour(share: Array, rgb: Array, down: Array) -> Array:
-    """``share`` (11, H, W) with hair, arms, top and lower garment told apart by their colours in ``rgb`` (H, W, 3) uint8.
+    """``share`` (11, H, W) with hair, skin, things carried, top and lower garment told apart by their colours in
+    ``rgb`` (H, W, 3) uint8.
 
     ``down`` (H, W) is the torso coordinate v of :func:`vtryon.person.heatmaps.pose_maps`.
     """
     cell = _colour_cells(rgb)
     share = skin_from_cloth(top_from_lower(share, cell, down), cell, down)
+    share = carried_from_cloth(share, cell)
     return hair_over_cloth(share, cell)
 
 
@@ -68,7 +72,7 @@ def top_from_lower(share: Array, cell: Array, down: Array) -> Array:
 
 
 def skin_from_cloth(share: Array, cell: Array, down: Array) -> Array:
-    """``share`` with skin, of arms and neck, and worn cloth told apart along their edges by the colours ``cell`` (H, W).
+    """``share`` with skin, of arms and neck, and worn cloth told apart along edges by the colours ``cell`` (H, W).
 
     The face, and arms away from their edges, show the skin's colours; cloth away from both shows its own, prints and
     all. What the network is sure of stays, and so does everything where either is unknown or both are alike.
@@ -83,13 +87,35 @@ def skin_from_cloth(share: Array, cell: Array, down: Array) -> Array:
         return share
     total = bare + worn
     logit = np.log((bare + _OPEN) / (worn + _OPEN)) + _evidence(cell, skin, cloth, _CONVINCED[2], 3)
-    doubt = (bare > 0.3) & (total > 0.5) & (down > _CHIN)
+    edge = cv2.dilate((worn > 0.3).astype(np.uint8), core) > 0  # farther in, dark skin is shadow
+    doubt = (bare > 0.3) & (total > 0.5) & (down > _CHIN) & edge
     part = np.where(doubt, 1 / (1 + np.exp(-logit)), bare / np.maximum(total, 1e-6))
     out = share.copy()
     out[_BARE] = share[_BARE] / np.maximum(bare, 1e-6) * (total * part)
-    among = np.where(worn > 1e-3, share[_WORN] / np.maximum(worn, 1e-6), np.array([1.0, 0.0, 0.0])[:, None, None])
-    out[_WORN] = among * (total * (1 - part))
+    out[_WORN] = _among(share[_WORN], worn) * (total * (1 - part))
     return out
+
+
+def carried_from_cloth(share: Array, cell: Array) -> Array:
+    """``share`` with cloth that shows between the straps of a lanyard or a bag given back to the top, by the colours
+    ``cell`` (H, W). What is carried and what is worn both show theirs; things of the top's own colours stay."""
+    carried, worn = share[Label.CARRIED], share[_WORN].sum(axis=0)
+    cloth = worn * (worn > _SURE)
+    if (carried > 0.5).sum() < _LEAST or cloth.sum() < 3 * _ENOUGH:
+        return share
+    evidence = _evidence(cell, carried * (carried > 0.5), cloth, _CONVINCED[3], 3)
+    total = carried + worn
+    logit = np.log((carried + _OPEN) / (worn + _OPEN)) + np.minimum(evidence, 0)
+    given = np.where((carried > 0.2) & (total > 0.5), np.maximum(carried - total / (1 + np.exp(-logit)), 0), 0)
+    out = share.copy()
+    out[Label.CARRIED] -= given
+    out[_WORN] += _among(share[_WORN], worn) * given
+    return out
+
+
+def _among(parts: Array, total: Array) -> Array:
+    """How cloth that is found is shared out among the labels of what is worn, (3, H, W): as there, else to the top."""
+    return np.where(total > 1e-3, parts / np.maximum(total, 1e-6), np.array([1.0, 0.0, 0.0])[:, None, None])
 
 
 def hair_over_cloth(share: Array, cell: Array) -> Array:

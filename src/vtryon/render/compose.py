@@ -336,7 +336,21 @@ def _snapped(parts: list[Layer], worn: Array, where: Regions) -> Array:
     opening = np.maximum.reduce([layer.opening.cpu().numpy() for layer in parts])
     bare = np.maximum(where.throat, cv2.dilate(opening, np.ones((3, 3), np.uint8)))
     owner = distance >= distance.max(-1, keepdims=True) - 1e-6
-    return np.asarray(np.maximum(near * owner * (1.0 - bare)[..., None], alphas), np.float32)
+    room = np.repeat((1.0 - bare)[..., None], 3, axis=2)
+    room[..., Part.TORSO - 1] *= _above_hem(alphas[..., Part.TORSO - 1], where.axis_y)
+    return np.asarray(np.maximum(near * owner * room, alphas), np.float32)
+
+
+def _above_hem(torso: Array, axis_y: Array) -> Array:
+    """(h, w): 1 above the new hem and 0 below it. Its place is the garment's own, and what labels call the old top
+    below it may be trousers."""
+    lowest = np.where(torso > 0.5, axis_y, -np.inf).max(0)
+    known = np.isfinite(lowest)
+    if not known.any():
+        return np.ones_like(axis_y)
+    columns = np.arange(len(lowest))
+    hem = cv2.blur(np.interp(columns, columns[known], lowest[known])[None].astype(np.float32), (9, 1))
+    return smoothstep(0.02, 0.0, axis_y - hem)
 
 
 def _edited(rgb: Array, crop: Crop, warp: Warp, touched: Array) -> Window | None:

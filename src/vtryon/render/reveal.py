@@ -48,9 +48,8 @@ def reveal(picture: Array, person: Person, where: Regions, worn: Array, covered:
         return np.asarray(cv2.erode(sure, np.ones((margin, margin), np.uint8)))
 
     skin = seen(Label.LEFT_ARM, Label.RIGHT_ARM), seen(Label.FACE)
-    arms = fill_smoothly(rgb, np.maximum(skin[0], 0.02 * skin[1]))
-    neck = fill_smoothly(rgb, np.maximum(skin[1], 0.02 * skin[0]))
-    arms, neck = (_as_usual(rgb, part, own, skin, where.size) for part, own in ((arms, skin[0]), (neck, skin[1])))
+    continued = [fill_smoothly(rgb, np.maximum(own, 0.02 * other)) for own, other in (skin, skin[::-1])]
+    arms, neck = (_as_usual(rgb, part, own, skin, where.size) for part, own in zip(continued, skin, strict=True))
     lower_seen = seen(Label.LOWER, Label.LEGS)
     lower = fill_smoothly(rgb, lower_seen)
     scene = fill_smoothly(
@@ -67,14 +66,18 @@ def reveal(picture: Array, person: Person, where: Regions, worn: Array, covered:
     bare = where.arm_shape * person.matte
     # where the picture already looks like what would be filled in, a label was wrong or it makes no difference:
     # its own texture is the better one
-    seen_there = fill + bare[..., None] * (arms - fill)
-    gone = gone * smoothstep(0.05, 0.14, np.abs(cv2.blur(rgb, (3, 3)) - seen_there).max(-1))
+    there = fill + bare[..., None] * (arms - fill), *continued
+    skinny = np.maximum(bare, where.neck * where.body)
+    unlike = [np.abs(cv2.blur(rgb, (3, 3)) - colours).max(-1) for colours in there]
+    unlike = [unlike[0], *(np.where(skinny > 0.5, u, np.inf) for u in unlike[1:])]
+    gone = gone * smoothstep(0.05, 0.14, np.minimum.reduce(unlike))
     return Revealed(*(a.astype(np.float32) for a in (fill, arms, bare, gone)))
 
 
 def _as_usual(rgb: Array, continued: Array, own: Array, skin: tuple[Array, Array], size: float) -> Array:
-    """Skin (h, w, 3) ``continued`` from where it is seen, ``own`` (h, w), and away from there as ``skin`` (h, w) of arms
-    and face is on the whole: what is seen last lies in the shadow of a chin or a cuff, and what follows does not."""
+    """Skin (h, w, 3) ``continued`` from where it is seen, ``own`` (h, w), and away from there as ``skin`` (h, w) of
+    arms and face is on the whole: what is seen last lies in the shadow of a chin or a cuff, and what follows does not.
+    """
     seen = [np.percentile(rgb[part > 0.5], _LIT, axis=0) for part in skin if (part > 0.5).sum() > 30]
     if not seen:
         return continued

@@ -25,10 +25,10 @@ class Fitter(Protocol):
 
 
 def fitter(method: str = "auto", options: FitOptions = FitOptions(), *, seated: bool = True) -> Fitter:
-    """The way to lay garments called ``method``: ``anchored``, ``placed``, ``network``, or ``auto`` for the best, the last
-    of them whose weights are here. What the learned ones lay is ``seated`` on the outlines nearby, unless that is to be
-    measured apart. Raises :class:`ValueError` for another name, :class:`~vtryon.errors.UnavailableError` where weights
-    are asked for and missing."""
+    """The way to lay garments called ``method``: ``anchored``, ``placed``, ``network``, or ``auto`` for the best, the
+    last of them whose weights are here. What the learned ones lay is ``seated`` on the outlines nearby, unless that is
+    to be measured apart. Raises :class:`ValueError` for another name, :class:`~vtryon.errors.UnavailableError` where
+    weights are asked for and missing."""
     from vtryon.errors import UnavailableError
 
     if method not in WARP_METHODS:

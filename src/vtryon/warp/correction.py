@@ -1,8 +1,8 @@
 """The matching network at work: it looks at the garment as the placing stage has laid it, and moves its control points.
 
-The placing stage sees numbers; the network sees outlines. What it says of a torso is followed, of a sleeve less and less
-from the shoulder to the cuff: on rendered people that costs nothing, and arms in poses that are rare there are followed
-better by what lays a sleeve along its arm. Its answer changes slowly for a body that moves as a whole,
+The placing stage sees numbers; the network sees outlines. What it says of a torso is followed, of a sleeve less and
+less from the shoulder to the cuff: on rendered people that costs nothing, and arms in poses that are rare there are
+followed better by what lays a sleeve along its arm. Its answer changes slowly for a body that moves as a whole,
 because it is told in the torso's frame, and is followed with some inertia, so that it does not flicker with the labels.
 """
 
