@@ -306,3 +306,18 @@ def test_what_is_called_top_below_the_new_hem_is_not_dressed() -> None:
     below[: hem + 8] = False
     assert below.sum() > 300
     assert scenes.near(out, BLUE)[below].mean() < 0.02
+
+
+def test_bare_arms_of_somebody_whose_skin_is_not_seen_are_not_black() -> None:
+    """From behind, under long hair and sleeves."""
+    rgb, person, labels = scenes.scene()
+    skin = np.isin(labels, (Label.FACE, Label.LEFT_ARM, Label.RIGHT_ARM))
+    arms = np.isin(labels, (Label.LEFT_ARM, Label.RIGHT_ARM))
+    rgb = np.where(skin[..., None], np.uint8([60, 40, 30]), rgb).astype(np.uint8)
+    covered_up = np.where(arms, Label.TOP, np.where(labels == Label.FACE, Label.HAIR, labels)).astype(np.uint8)
+    rgb[arms] = RED
+    hidden = scenes.person(person.pose.points, covered_up)
+    out = dress(rgb, hidden, scenes.garment(kind=GarmentKind.SLEEVELESS))
+    bare = grown(arms, -4) & (difference(out, rgb) > 12)
+    assert bare.sum() > 500
+    assert np.median(out[bare].max(-1)) > 110

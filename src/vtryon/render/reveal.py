@@ -13,6 +13,8 @@ from vtryon.render.regions import Regions
 from vtryon.types import Array, Label, Person
 
 _LIT = 75  # per cent of the skin that is seen are darker than its usual colour: hollows, shadows, the rim of hair
+_SEEN = 60  # px of skin from which its colour is known
+_UNSEEN = (0.72, 0.56, 0.48)  # skin where none is
 _AWAY = 0.0, 0.15  # shoulders to hips: from the skin that is seen to where its shadow has ended
 
 
@@ -48,7 +50,10 @@ def reveal(picture: Array, person: Person, where: Regions, worn: Array, covered:
         return np.asarray(cv2.erode(sure, np.ones((margin, margin), np.uint8)))
 
     skin = seen(Label.LEFT_ARM, Label.RIGHT_ARM), seen(Label.FACE)
-    continued = [fill_smoothly(rgb, np.maximum(own, 0.02 * other)) for own, other in (skin, skin[::-1])]
+    if max(float(part.sum()) for part in skin) > _SEEN:
+        continued = [fill_smoothly(rgb, np.maximum(own, 0.02 * other)) for own, other in (skin, skin[::-1])]
+    else:  # from behind, under long hair and sleeves: a guess, which any trace of skin would be better than
+        continued = [np.full_like(rgb, _UNSEEN)] * 2
     arms, neck = (_as_usual(rgb, part, own, skin, where.size) for part, own in zip(continued, skin, strict=True))
     lower_seen = seen(Label.LOWER, Label.LEGS)
     lower = fill_smoothly(rgb, lower_seen)
@@ -78,7 +83,7 @@ def _as_usual(rgb: Array, continued: Array, own: Array, skin: tuple[Array, Array
     """Skin (h, w, 3) ``continued`` from where it is seen, ``own`` (h, w), and away from there as ``skin`` (h, w) of
     arms and face is on the whole: what is seen last lies in the shadow of a chin or a cuff, and what follows does not.
     """
-    seen = [np.percentile(rgb[part > 0.5], _LIT, axis=0) for part in skin if (part > 0.5).sum() > 30]
+    seen = [np.percentile(rgb[part > 0.5], _LIT, axis=0) for part in skin if (part > 0.5).sum() > _SEEN]
     if not seen:
         return continued
     far = smoothstep(_AWAY[0] * size, _AWAY[1] * size, nearest(own > 0.5)[1])
