@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -122,3 +124,19 @@ def test_from_behind_the_neck_is_still_free_for_a_collar() -> None:
     points = scenes.body(180.0)
     assert where.front[on_crop(points[[11, 12]].mean(0) - np.float32([0, 4]))] < 0.5
     assert where.front[on_crop(points[7:9].mean(0))] > 0.95
+
+
+def test_a_forearm_with_its_sleeve_pushed_up_is_before_the_cloth() -> None:
+    """Half of it is bare, so that only half is in the old sleeve; it is as surely there as in a whole one."""
+    points = scenes.hand_on_belly()
+    _, _, labels = scenes.scene(points)
+    y, x = np.mgrid[:640, :480]
+    along = (
+        (x - points[13, 0]) * (points[15] - points[13])[0] + (y - points[13, 1]) * (points[15] - points[13])[1]
+    ) / (np.linalg.norm(points[15] - points[13]) ** 2)
+    sleeve = (labels == Label.LEFT_ARM) & (along < 0.45)
+    depth = np.zeros(33, np.float32)
+    depth[[13, 15]] = -60.0
+    pushed_up = scenes.person(points, np.where(sleeve, Label.TOP, labels).astype(np.uint8))
+    where = regions(replace(pushed_up, pose=replace(pushed_up.pose, depth=depth)))
+    assert where.left_covered[on_crop(points[13] + 0.35 * (points[15] - points[13]))] > 0.9

@@ -65,8 +65,7 @@ def top_from_lower(share: Array, cell: Array, down: Array) -> Array:
     logit = np.log((upper + _OPEN) / (lower + _OPEN)) + weight * evidence
     part = np.where(weight > 0, 1 / (1 + np.exp(-logit)), upper / np.maximum(cloth, 1e-6))
     out = share.copy()
-    among = np.where(upper > 1e-3, share[_UPPER] / np.maximum(upper, 1e-6), np.array([1.0, 0.0])[:, None, None])
-    out[_UPPER] = among * (cloth * part)
+    out[_UPPER] = _among(share[_UPPER], upper) * (cloth * part)
     out[Label.LOWER] = cloth * (1 - part)
     return out
 
@@ -114,8 +113,10 @@ def carried_from_cloth(share: Array, cell: Array) -> Array:
 
 
 def _among(parts: Array, total: Array) -> Array:
-    """How cloth that is found is shared out among the labels of what is worn, (3, H, W): as there, else to the top."""
-    return np.where(total > 1e-3, parts / np.maximum(total, 1e-6), np.array([1.0, 0.0, 0.0])[:, None, None])
+    """How cloth that is found is shared out among labels of what is worn (N, H, W), the top first: as ``parts`` are of
+    their ``total`` (H, W) there, else all to the top."""
+    top = (np.arange(len(parts)) == 0).astype(np.float32)[:, None, None]
+    return np.where(total > 1e-3, parts / np.maximum(total, 1e-6), top)
 
 
 def hair_over_cloth(share: Array, cell: Array) -> Array:

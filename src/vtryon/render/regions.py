@@ -81,7 +81,9 @@ def regions(person: Person) -> Regions:
         # an old sleeve before the torso: an arm is in it, and it stays before the torso when the sleeve goes
         forearm = shapes[-1] * smoothstep(0.4, 0.55, along) * smoothstep(1.12, 1.0, along)
         core = forearm * (distance < 0.4 * radius)
-        sleeved = float((core * worn).sum() / max(float(core.sum()), 1.0))
+        # of what is not bare: a sleeve that is pushed up is one
+        unseen = max(float((core * (1.0 - arms[-1])).sum()), 0.15 * float(core.sum()), 1.0)
+        sleeved = float((core * worn).sum()) / unseen
         sure = _in_front(person, side, size, arms[-1], at_hand) * float(smoothstep(0.3, 0.6, np.asarray(sleeved)))
         sleeves.append(forearm * person.matte * sure)
         rounds.append(1.0 - 0.25 * np.clip(distance / radius, 0.0, 1.0) ** 3)
