@@ -80,6 +80,40 @@ def test_a_hem_nearby_meets_the_old_one_and_a_far_one_does_not() -> None:
     assert np.array_equal(near[:2, :, 1], own[:2, :, 1])  # nothing above the armpits moves
 
 
+def to_the_hip(trousers: int = 0) -> Person:
+    """Somebody in a long top whom the picture's edge cuts off ``trousers`` px below its hem."""
+    labels = np.zeros(scenes.SIZE, np.uint8)
+    labels[190:LONG, LEFT:RIGHT] = Label.TOP
+    labels[LONG : LONG + trousers, LEFT:RIGHT] = Label.LOWER
+    return scenes.person(scenes.body(), labels)
+
+
+LONG = 395  # where the long old top ends in the picture; the hem of the laid one is 55 px above that
+
+
+def test_where_no_trousers_are_seen_the_hem_goes_down_to_the_old_one() -> None:
+    own, unseen, rim, seen = (torso(p, Laid(60.0)) for p in (standing(), to_the_hip(), to_the_hip(6), to_the_hip(60)))
+    assert unseen[-1, :, 1].mean() > LONG + 5  # past the edge, for hems are seldom straight
+    assert rim[-1, :, 1].mean() > LONG + 5
+    assert np.allclose(unseen[:2], own[:2], atol=1.0)  # longer from the armpits down only
+    assert seen[-1, :, 1].mean() == pytest.approx(HEM, abs=1)  # enough of them is seen to go on with
+
+
+def test_trousers_that_were_seen_are_not_forgotten_at_once() -> None:
+    seated, garment = Seated(Laid(60.0), FitOptions()), scenes.garment()
+    _, state = seated(to_the_hip(60), garment)
+    for _ in range(10):
+        warp, state = seated(to_the_hip(), garment, state=state)
+    assert warp[Part.TORSO].points[-1, :, 1].mean() == pytest.approx(HEM, abs=1)
+
+
+def test_black_trousers_below_a_black_top_are_told_by_knees() -> None:
+    labels = np.zeros(scenes.SIZE, np.uint8)
+    labels[190:600, LEFT:RIGHT] = Label.TOP
+    person = scenes.person(scenes.body(), labels)
+    assert torso(person, Laid(60.0))[-1, :, 1].mean() == pytest.approx(HEM, abs=1)
+
+
 def test_a_sleeve_follows_the_wide_one_that_it_replaces() -> None:
     """Its outer edge goes out; the inner one and the shoulder's corner stay."""
     person = standing(left=134)  # where the right sleeve is laid, the old one reaches a little farther out

@@ -2,7 +2,9 @@
 
 How wide and long a garment is for a body is only partly written in its picture, and what it hangs on is seen: a torso
 ends at its silhouette, and where two tops end nearly together they end together. A garment that keeps a hand's breadth
-of its own there needs cloth, skin or background to be guessed in a strip along its whole outline (issue 3).
+of its own there needs cloth, skin or background to be guessed in a strip along its whole outline (issue 3). And where
+the picture ends before any trousers are seen, nobody knows what a shorter top would show: it goes down as far as the
+old one.
 """
 
 from __future__ import annotations
@@ -25,17 +27,23 @@ _SLEEVE_WIDTH = 1.4  # of its own half width: how far a sleeve's outer edge goes
 _BARE_ARM = 0.16  # torso lengths from a sleeve's middle to the farthest edge of a bare arm that it goes to
 _ARMS = {Part.LEFT_SLEEVE: Label.LEFT_ARM, Part.RIGHT_SLEEVE: Label.RIGHT_ARM}
 _NEAR, _FAR = 0.12, 0.20  # torso lengths: a hem this near goes to the old one, one that far stays where it is
+_STRETCH = 0.5, 0.7  # the same where no trousers are seen, and only downwards
+_TROUSERS = 0.04, 0.05  # of a torso length squared: as much of them is nothing, and enough to know what they are
+_FORGET = 0.985  # share that is remembered from frame to frame of how much of them has been seen
+_EDGE, _OUT = 0.06, 0.12  # torso lengths: where nobody is seen that far below the old hem, the new one goes so far out
+_KNEES = (25, 26)
 
 
 @dataclass(frozen=True, eq=False)
 class SeatState:
     """What is remembered: ``sides`` (rows, 2) factors on the torso's half widths; for each of the ``sleeves`` how far
-    its edges (rows, 2) move, the outer one first, and ``hem`` a shift, both in torso lengths; the state of the fit that
-    is seated, and the ``shot``."""
+    its edges (rows, 2) move, the outer one first, and ``hem`` a shift, both in torso lengths; how much of ``lower``
+    garment and legs has been seen, in torso lengths squared; the state of the fit that is seated, and the ``shot``."""
 
     sides: Array
     sleeves: Mapping[Part, Array]
     hem: float
+    lower: float
     inner: Any
     shot: int
 
@@ -55,7 +63,8 @@ class Seated:
         torso = warp[Part.TORSO].points
         down = torso[-1].mean(0) - torso[1].mean(0)
         down = down / max(float(np.linalg.norm(down)), 1e-6)
-        seat = SeatState(np.ones((len(torso), 2)), {}, 0.0, inner, person.shot)
+        lower = max(_lower(person), _FORGET * state.lower if state else 0.0)
+        seat = SeatState(np.ones((len(torso), 2)), {}, 0.0, lower, inner, person.shot)
         if self._options.fit == "regular":
             sleeves = {s.part: _around_arm(person, s) for s in warp.splines if s.part != Part.TORSO}
             across = np.array([down[1], -down[0]])
@@ -63,7 +72,7 @@ class Seated:
                 across = -across
             seat = replace(seat, sides=outline_factors(person, across, torso, _WIDTH), sleeves=sleeves)
         if self._options.length == 1.0:
-            seat = replace(seat, hem=_hem(person, torso, down))
+            seat = replace(seat, hem=_hem(person, torso, down, _unseen(lower)))
         if state is not None:
             seat = _slowly(state, seat)
         size = _length(person)
@@ -134,22 +143,61 @@ def _across(person: Person, mask: Array, middle: Array, out: Array, reach: float
     return None
 
 
-def _hem(person: Person, points: Array, down: Array) -> float:
-    """How far the new hem goes down to meet the old one, in torso lengths; 0 where they are far apart."""
+def _hem(person: Person, points: Array, down: Array, unseen: float) -> float:
+    """How far the new hem goes down to meet the old one, in torso lengths; 0 where they are far apart, unless what is
+    below is ``unseen`` (0 to 1)."""
     size = _length(person)
     worn = person.probability(*WORN_TOP)
-    shifts = []
+    shifts, lower = [], []
     for column in np.linspace(0.15, 0.85, 5) * (points.shape[1] - 1):
         i, t = int(column), column - int(column)
         top, bottom = (row[i] * (1 - t) + row[i + 1] * t for row in (points[1], points[-1]))
         expected = float((bottom - top) @ down)
-        edge = edge_along(person, worn, top, down, expected) if expected > 0.2 * size else None
+        if expected <= 0.2 * size:
+            continue
+        edge = edge_along(person, worn, top, down, expected)
         if edge is not None:
             shifts.append((edge - expected) / size)
-    if len(shifts) < 3:  # hidden by hands, or out of the picture
-        return 0.0
-    shift = float(np.median(shifts))
-    return shift * float(np.clip((_FAR - abs(shift)) / (_FAR - _NEAR), 0.0, 1.0))
+        if unseen > 0:
+            lower.append((_lowest(person, worn, top, down) - expected) / size)
+    shift = _softly(float(np.median(shifts)), _NEAR, _FAR) if len(shifts) >= 3 else 0.0  # else hidden by hands
+    farther = _softly(max(float(np.median(lower)), 0.0), *_STRETCH) if len(lower) >= 3 else 0.0
+    return shift + unseen * max(farther - shift, 0.0)
+
+
+def _softly(shift: float, near: float, far: float) -> float:
+    """``shift`` as it is up to ``near``, and none of it from ``far`` on."""
+    return shift * float(np.clip((far - abs(shift)) / (far - near), 0.0, 1.0))
+
+
+def _unseen(lower: float) -> float:
+    """How surely no trousers, skirt or legs are seen, 0 to 1, from the area ``lower`` that labels show."""
+    return float(np.clip((_TROUSERS[1] - lower) / (_TROUSERS[1] - _TROUSERS[0]), 0.0, 1.0))
+
+
+def _lower(person: Person) -> float:
+    """The area of lower garment and legs that is seen, in torso lengths squared; enough of it wherever knees are,
+    though labels call black trousers below a black coat a coat."""
+    seen = person.probability(Label.LOWER, Label.LEGS)
+    pixel = person.crop.height / person.matte.shape[0] / _length(person)
+    area = float((seen * (seen > 0.5)).sum()) * pixel * pixel
+    knees = np.floor(person.crop.to_crop(person.pose.points[list(_KNEES)])).astype(int)
+    h, w = person.matte.shape
+    shown = any(0 <= y < h and 0 <= x < w and person.matte[y, x] > 0.5 for x, y in knees)
+    return max(area, _TROUSERS[1]) if shown else area
+
+
+def _lowest(person: Person, worn: Array, top: Array, down: Array) -> float:
+    """How far below ``top`` the old garment ends, in px: past whatever is before it, and past the picture's edge."""
+    size = _length(person)
+    reach = np.linspace(0.0, 2.0 * size, 120)
+    at = np.floor(person.crop.to_crop(top + down * reach[:, None])).astype(int)
+    ok = ((at >= 0) & (at < (worn.shape[1], worn.shape[0]))).all(1)
+    cloth, somebody = (np.zeros(len(reach), bool) for _ in range(2))
+    cloth[ok], somebody[ok] = (plane[at[ok, 1], at[ok, 0]] > 0.5 for plane in (worn, person.matte))
+    last = float(reach[cloth].max(initial=0.0))
+    edge = float(reach[somebody].max(initial=0.0))
+    return edge + _OUT * size if edge - last < _EDGE * size else last
 
 
 def _moved(points: Array, sides: Array, hem: Array) -> Array:
