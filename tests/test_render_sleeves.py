@@ -36,6 +36,30 @@ def test_a_forearm_beside_its_upper_arm_is_not_taken_for_it() -> None:
     assert reach(on_arm(np.linspace(0, 0.95, 5), folded), folded) == pytest.approx(0.95, abs=0.05)
 
 
+def test_a_short_sleeve_behind_a_raised_forearm_does_not_reach_down_it() -> None:
+    folded = np.array([(100, 100), (100, 200), (106, 110)], np.float32)
+    beside = np.array([5, 0], np.float32)  # where it lies, the forearm is nearer than its own upper arm
+    assert reach(on_arm(np.linspace(0, 0.35, 5), folded) + beside, folded) == pytest.approx(0.35, abs=0.08)
+
+
+@pytest.mark.parametrize("kind", [GarmentKind.LONG_SLEEVE, GarmentKind.SHORT_SLEEVE])
+def test_a_hand_raised_before_its_upper_arm_is_before_the_sleeve(kind: GarmentKind) -> None:
+    points = scenes.body()
+    points[15], points[[17, 19, 21]] = points[11] + (16, 32), points[11] + (10, 16)
+    rgb, _, labels = scenes.scene(points, top=scenes.GREEN)
+    y, x = np.mgrid[: scenes.SIZE[0], : scenes.SIZE[1]]
+    hand = np.hypot(x - points[19, 0], y - points[19, 1]) < 12
+    rgb[hand], labels[hand] = parsing.SKIN, Label.LEFT_ARM
+    person = scenes.person(points, labels)
+    depth = person.pose.depth.copy()
+    depth[[15, 17, 19, 21]] -= 100
+    person = replace(person, pose=replace(person.pose, depth=depth))
+    garment = scenes.garment(scenes.BLUE, kind=kind)
+    warp, _ = fit(person, garment)
+    out, _ = Composer()(rgb, person, warp, Texture.of(garment), None, None)
+    assert (np.abs(out[hand].astype(int) - parsing.SKIN).max(-1) < 50).mean() > 0.8
+
+
 @pytest.mark.parametrize("kind", [GarmentKind.LONG_SLEEVE, GarmentKind.SHORT_SLEEVE])
 def test_an_elbow_that_the_warp_leaves_out_is_in_cloth(kind: GarmentKind) -> None:
     """A bare arm, bent; the sleeve laid on it is thin and lies beside it."""

@@ -23,7 +23,7 @@ from vtryon.render.matting import Edge, split_edge
 from vtryon.render.regions import Regions, regions
 from vtryon.render.reveal import Revealed, reveal
 from vtryon.render.shading import ShadingState, shading
-from vtryon.render.sleeves import before_cuff, past_cuff, sleeved, sleeves_continued
+from vtryon.render.sleeves import before_cuff, past_cuff, past_sleeve, sleeved, sleeves_continued
 from vtryon.types import CROP_SIZE, Array, Crop, Part, Person
 from vtryon.warp.lattice import Warp
 from vtryon.warp.sampler import Layer, layers
@@ -104,9 +104,9 @@ class Composer:
             snap = _snapped(small, planes[..., 0], where)
             room = _room(person, where, warp)
             snap *= room
-            past = past_cuff(person, warp, where)
-            wearing = sleeved(past)
-            snap *= before_cuff(past, where)
+            snap *= before_cuff(past_cuff(person, warp, where.along), where)
+            past = past_cuff(person, warp, where.raised)
+            wearing, beyond = sleeved(past), past_sleeve(past)
             covered = np.maximum(covered, snap.max(-1) * planes[..., 0])
             shown = reveal(picture, person, where, planes[..., 0], covered, planes[..., 4])
             shown = replace(shown, arms=sleeves_continued(shown.arms, small, where, planes[..., 4], wearing))
@@ -115,7 +115,7 @@ class Composer:
                 return rgb.copy(), RenderState(person.shot, person.crop, picture, planes, light_state)
             sharp = layers(warp, texture, window.edges, window.size, back)
             result = self._compose(
-                window.of(rgb), window, person, picture, planes, trust, shown, snap, room, wearing, sharp
+                window.of(rgb), window, person, picture, planes, trust, shown, snap, room, wearing, beyond, sharp
             )
         out = rgb.copy()
         out[window.top : window.bottom, window.left : window.right] = result
@@ -141,6 +141,7 @@ class Composer:
         snap: Array,
         room: Array,
         wearing: Array,
+        beyond: Array,
         sharp: list[Layer],
     ) -> Array:
         canvas = _Canvas.of(source, picture, person.crop, window)
@@ -166,6 +167,7 @@ class Composer:
             if layer.part != Part.TORSO:
                 side = layer.part - Part.LEFT_SLEEVE
                 arm = (left, right)[side][at]
+                alpha *= 1.0 - arm * enlarged(beyond[..., side], person.crop, part)
                 alpha = np.maximum(alpha, arm * enlarged(wearing[..., side], person.crop, part))
             doubt = 1.0 - enlarged(trust, person.crop, part)
             light = enlarged(planes[..., 4], person.crop, part)
