@@ -92,7 +92,7 @@ class Composer:
         if state is not None and state.shot != person.shot:
             state = None
         where = regions(person)
-        light, trust, light_state = shading(picture, where.worn, rgb, state.light if state else None)
+        light, trust, light_state = shading(picture, where.lit, rgb, state.light if state else None)
         planes = np.stack(
             [where.worn, where.front, where.left_arm, where.right_arm, light, where.left_covered, where.right_covered],
             -1,
@@ -167,7 +167,7 @@ class Composer:
             if layer.part != Part.TORSO:
                 side = layer.part - Part.LEFT_SLEEVE
                 arm = (left, right)[side][at]
-                alpha *= 1.0 - arm * enlarged(beyond[..., side], person.crop, part)
+                alpha = alpha * (1.0 - arm * enlarged(beyond[..., side], person.crop, part))
                 alpha = np.maximum(alpha, arm * enlarged(wearing[..., side], person.crop, part))
             doubt = 1.0 - enlarged(trust, person.crop, part)
             light = enlarged(planes[..., 4], person.crop, part)

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from vtryon.render.badges import hanging
 from vtryon.render.filters import smoothstep
 from vtryon.types import CROP_SIZE, WORN_TOP, Array, Label, Person
 
+_BADGE = 0.06  # shoulders to hips: around a badge, its cover and its shadow
 _FOREARM, _HAND = 0.085, 0.2  # shoulders to hips: from the middle of a forearm and of a hand to their edges
 _SHOULDER, _ELBOW, _WRIST, _INDEX = (11, 12), (13, 14), (15, 16), (19, 20)
 
@@ -21,7 +23,8 @@ _SHOULDER, _ELBOW, _WRIST, _INDEX = (11, 12), (13, 14), (15, 16), (19, 20)
 class Regions:
     """The layers of one crop.
 
-    ``worn`` the old top; ``front`` hair, face and things carried, before any cloth; ``left_arm`` / ``right_arm`` skin
+    ``worn`` the old top with the badge on it, ``lit`` that of it which tells the light; ``front`` hair, face and things
+    carried, before any cloth; ``left_arm`` / ``right_arm`` skin
     of an arm that lies before the torso's cloth, ``left_covered`` / ``right_covered`` a forearm in an old sleeve that
     does; ``arms`` (2, 256, 192) where the left and the right arm are, covered or not, ``along`` (2, 256, 192) how far
     down its arm a pixel is (0 shoulder, 0.5 elbow, 1 wrist), ``raised`` the same where all that is near a hand which is
@@ -32,6 +35,7 @@ class Regions:
     """
 
     worn: Array
+    lit: Array
     front: Array
     left_arm: Array
     right_arm: Array
@@ -65,8 +69,12 @@ def regions(person: Person) -> Regions:
 
     chin = _chin_height(person, points, axis_y, size)
     face = decided(person.probability(Label.FACE)) * chin
-    front = np.maximum.reduce([face, *(decided(person.probability(label)) for label in (Label.HAIR, Label.CARRIED))])
-    worn = _closed(decided(person.probability(*WORN_TOP)))
+    badge = hanging(person, size)
+    carried = person.probability(Label.CARRIED) * (1.0 - cv2.dilate(badge, np.ones((5, 5), np.uint8)))
+    front = np.maximum.reduce([face, decided(person.probability(Label.HAIR)), decided(carried)])
+    worn = _closed(np.maximum(decided(person.probability(*WORN_TOP)), badge))
+    reach = 2 * round(_BADGE * size) + 1
+    lit = worn * (1.0 - cv2.dilate(badge, np.ones((reach, reach), np.uint8)))
     arms, shapes, alongs, raiseds, rounds, sleeves = [], [], [], [], [], []
     for side, label in ((0, Label.LEFT_ARM), (1, Label.RIGHT_ARM)):
         joints = points[[_SHOULDER[side], _ELBOW[side], _WRIST[side]]]
@@ -97,6 +105,7 @@ def regions(person: Person) -> Regions:
     throat = smoothstep(0.17, 0.13, np.abs(axis_x)) * smoothstep(0.10, 0.02, axis_y) * (axis_y > -0.6)
     return Regions(
         worn=worn,
+        lit=lit,
         front=front.astype(np.float32),
         left_arm=arms[0].astype(np.float32),
         right_arm=arms[1].astype(np.float32),
@@ -148,18 +157,18 @@ def _in_front(person: Person, side: int, size: float, arm: Array, at_hand: Array
 
 
 def _raised(person: Person, side: int, size: float) -> float:
-    """1 where the wrist is nearer to the camera than the shoulder, so that the forearm is before the upper arm, else 0."""
+    """1 where the wrist is nearer to the camera than the shoulder, and the forearm before the upper arm, else 0."""
     scale = size * person.crop.height / CROP_SIZE[0]
     ahead = float(person.pose.depth[_SHOULDER[side]] - person.pose.depth[_WRIST[side]]) / max(scale, 1.0)
     return float(ahead > 0.3)
 
 
 def _limb(joints: Array, x: Array, y: Array, raised: float) -> tuple[Array, Array, Array, Array]:
-    """For each pixel the nearest place along shoulder (0), elbow (0.5), wrist (1), past it for the hand (up to 1.5), the
-    same with room for a raised hand, the distance to it in px, and the distance to the wrist and hand.
+    """For each pixel the nearest place along shoulder (0), elbow (0.5), wrist (1), past it for the hand (up to 1.5),
+    the same with room for a raised hand, the distance to it in px, and the distance to the wrist and hand.
 
-    Of a ``raised`` forearm, told by the body's size in px, is all that is as near to it as forearms are wide, though the
-    upper arm behind may be nearer.
+    Of a ``raised`` forearm, told by the body's size in px, is all that is as near to it as forearms are wide, though
+    the upper arm behind may be nearer.
     """
     places, distances = [], []
     for n, (a, b, longest) in enumerate(((joints[0], joints[1], 1.0), (joints[1], joints[2], 1.9))):
