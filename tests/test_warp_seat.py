@@ -63,6 +63,22 @@ def test_an_outline_far_away_is_somebody_elses() -> None:
     assert row[-1, 0] - row[0, 0] == pytest.approx(60.0)
 
 
+def test_an_arm_in_a_sleeve_is_no_part_of_the_torso() -> None:
+    """Where a clad arm hangs beside the body its outline is not the torso's: chest and shoulders stay as wide as they
+    were laid, and only the sleeve goes out."""
+    points = scenes.body()
+    points[[11, 13, 15], 0], points[[12, 14, 16], 0] = 309, 171
+    labels = np.zeros(scenes.SIZE, np.uint8)
+    labels[190:END, LEFT - 20 : RIGHT + 20] = Label.TOP
+    labels[END:600, 190:290] = Label.LOWER
+    person, laid, garment = scenes.person(points, labels), Laid(64.0), scenes.garment()
+    own = laid(person, garment)[0][Part.TORSO].points
+    assert np.allclose(torso(person, laid)[:4, :, 0], own[:4, :, 0], atol=0.5)  # the last row lies on the trousers
+    points[[13, 15, 14, 16], 1] = 150  # raised: what is seen beside the chest is the chest
+    raised = torso(scenes.person(points, labels), laid)
+    assert raised[2, -1, 0] - raised[2, 0, 0] == pytest.approx(RIGHT - LEFT + 40, abs=4)
+
+
 def test_what_the_user_asks_for_is_left_alone() -> None:
     laid = Laid(54.0)
     own = laid(standing(), scenes.garment())[0][Part.TORSO].points

@@ -66,26 +66,25 @@ class Seated:
         lower = max(_lower(person), _FORGET * state.lower if state else 0.0)
         seat = SeatState(np.ones((len(torso), 2)), {}, 0.0, lower, inner, person.shot)
         if self._options.fit == "regular":
-            sleeves = {s.part: _around_arm(person, s) for s in warp.splines if s.part != Part.TORSO}
             across = np.array([down[1], -down[0]])
             if (torso[:, -1] - torso[:, 0]).sum(0) @ across < 0:  # from behind, right and left change places
                 across = -across
-            seat = replace(seat, sides=outline_factors(person, across, torso, _WIDTH), sleeves=sleeves)
+            seat = replace(seat, sides=outline_factors(person, across, torso, _WIDTH))
         if self._options.length == 1.0:
             seat = replace(seat, hem=_hem(person, torso, down, _unseen(lower)))
         if state is not None:
-            seat = _slowly(state, seat)
+            seat = replace(seat, sides=_slowly(state.sides, seat.sides), hem=_slowly(state.hem, seat.hem))
         size = _length(person)
-        points = _moved(torso, seat.sides, seat.hem * size * down)
-        return _with_torso(_with_sleeves(warp, {part: size * by for part, by in seat.sleeves.items()}), points), seat
+        warp = _with_torso(warp, _moved(torso, seat.sides, seat.hem * size * down))
+        if self._options.fit == "regular":  # sleeves hang on the torso: they go round their arms from where it is now
+            before = state.sleeves if state is not None else {}
+            around = {s.part: _around_arm(person, s) for s in warp.splines if s.part != Part.TORSO}
+            seat = replace(seat, sleeves={part: _slowly(before.get(part, by), by) for part, by in around.items()})
+        return _with_sleeves(warp, {part: size * by for part, by in seat.sleeves.items()}), seat
 
 
-def _slowly(old: SeatState, new: SeatState) -> SeatState:
-    sleeves = {
-        part: old.sleeves.get(part, f) + _PACE * (f - old.sleeves.get(part, f)) for part, f in new.sleeves.items()
-    }
-    sides, hem = old.sides + _PACE * (new.sides - old.sides), old.hem + _PACE * (new.hem - old.hem)
-    return replace(new, sides=sides, sleeves=sleeves, hem=hem)
+def _slowly(old: Any, new: Any) -> Any:
+    return old + _PACE * (new - old)
 
 
 def _length(person: Person) -> float:
