@@ -1,4 +1,4 @@
-"""Seating a garment on what is seen of the person: its sides and hem go to the outlines nearby.
+"""Seating a garment on what is seen of the person: its shoulders, sides and hem go to the outlines nearby.
 
 How wide and long a garment is for a body is only partly written in its picture, and what it hangs on is seen: a torso
 ends at its silhouette, and where two tops end nearly together they end together. A garment that keeps a hand's breadth
@@ -32,14 +32,20 @@ _TROUSERS = 0.04, 0.05  # of a torso length squared: as much of them is nothing,
 _FORGET = 0.985  # share that is remembered from frame to frame of how much of them has been seen
 _EDGE, _OUT = 0.06, 0.12  # torso lengths: where nobody is seen that far below the old hem, the new one goes so far out
 _KNEES = (25, 26)
+_SEAM = (0.35, 0.5, 0.65, 0.8)  # places along the shoulder, from the collar on
+_RISE = (-0.03, 0.08)  # torso lengths that shoulders move, upwards; farther off, it is a hood or a bag that is seen
+_LOOK = (-0.12, 0.16)  # the same where they are looked for
+_ARMPIT = 0.3  # of a shoulder's move, that of the armpit below it
 
 
 @dataclass(frozen=True, eq=False)
 class SeatState:
-    """What is remembered: ``sides`` (rows, 2) factors on the torso's half widths; for each of the ``sleeves`` how far
-    its edges (rows, 2) move, the outer one first, and ``hem`` a shift, both in torso lengths; how much of ``lower``
-    garment and legs has been seen, in torso lengths squared; the state of the fit that is seated, and the ``shot``."""
+    """What is remembered: ``shoulders`` (2,), how far the wearer's right and left one move up, in torso lengths;
+    ``sides`` (rows, 2) factors on the torso's half widths; for each of the ``sleeves`` how far its edges (rows, 2) move,
+    the outer one first, and ``hem`` a shift, both in torso lengths; how much of ``lower`` garment and legs has been
+    seen, in torso lengths squared; the state of the fit that is seated, and the ``shot``."""
 
+    shoulders: Array
     sides: Array
     sleeves: Mapping[Part, Array]
     hem: float
@@ -49,8 +55,8 @@ class SeatState:
 
 
 class Seated:
-    """A :class:`~vtryon.warp.Fitter` whose garments are seated. What the user asks for otherwise is left alone: sides
-    unless the fit is regular, the hem unless the length is the garment's own."""
+    """A :class:`~vtryon.warp.Fitter` whose garments are seated. What the user asks for otherwise is left alone: all but
+    the hem unless the fit is regular, the hem unless the length is the garment's own."""
 
     def __init__(self, fit: Any, options: FitOptions) -> None:
         self._fit, self._options = fit, options
@@ -64,8 +70,14 @@ class Seated:
         down = torso[-1].mean(0) - torso[1].mean(0)
         down = down / max(float(np.linalg.norm(down)), 1e-6)
         lower = max(_lower(person), _FORGET * state.lower if state else 0.0)
-        seat = SeatState(np.ones((len(torso), 2)), {}, 0.0, lower, inner, person.shot)
+        size = _length(person)
+        seat = SeatState(np.zeros(2), np.ones((len(torso), 2)), {}, 0.0, lower, inner, person.shot)
         if self._options.fit == "regular":
+            shoulders = _shoulders(person, garment, warp[Part.TORSO], down)
+            if state is not None:
+                shoulders = _slowly(state.shoulders, shoulders)
+            seat = replace(seat, shoulders=shoulders)
+            torso = _raised(torso, size * shoulders, down)
             across = np.array([down[1], -down[0]])
             if (torso[:, -1] - torso[:, 0]).sum(0) @ across < 0:  # from behind, right and left change places
                 across = -across
@@ -74,7 +86,6 @@ class Seated:
             seat = replace(seat, hem=_hem(person, torso, down, _unseen(lower)))
         if state is not None:
             seat = replace(seat, sides=_slowly(state.sides, seat.sides), hem=_slowly(state.hem, seat.hem))
-        size = _length(person)
         warp = _with_torso(warp, _moved(torso, seat.sides, seat.hem * size * down))
         if self._options.fit == "regular":  # sleeves hang on the torso: they go round their arms from where it is now
             before = state.sleeves if state is not None else {}
@@ -90,6 +101,43 @@ def _slowly(old: Any, new: Any) -> Any:
 def _length(person: Person) -> float:
     points = person.pose.points
     return max(float(np.linalg.norm(points[[23, 24]].mean(0) - points[[11, 12]].mean(0))), 1.0)
+
+
+def _shoulders(person: Person, garment: Garment, torso: Spline, down: Array) -> Array:
+    """(2,) torso lengths by which the garment's right and left shoulder lie below those of the person, within limits; 0
+    where hair or the picture's edge hides them."""
+    size = _length(person)
+    laid = ThinPlate.fit(*(torch.from_numpy(p.reshape(-1, 2)).double() for p in (torso.lattice, torso.points)))
+    over = person.probability(Label.HAIR, Label.FACE)
+    body = np.clip(person.matte - over, 0.0, 1.0)
+    rise = np.linspace(*_LOOK, 57)
+    moves = np.zeros(2)
+    for i, side in enumerate("rl"):
+        collar, shoulder = garment.keypoints[f"collar_{side}"], garment.keypoints[f"shoulder_{side}"]
+        seam = collar + (shoulder - collar) * np.array(_SEAM)[:, None]
+        found = []
+        for point in laid(torch.from_numpy(seam).double()).numpy():
+            at = np.floor(person.crop.to_crop(point - down * size * rise[:, None])).astype(int)
+            ok = ((at >= 0) & (at < (body.shape[1], body.shape[0]))).all(1)
+            inside, hidden = np.zeros(len(rise), bool), ~ok
+            inside[ok], hidden[ok] = body[at[ok, 1], at[ok, 0]] > 0.5, over[at[ok, 1], at[ok, 0]] > 0.3
+            ends = np.flatnonzero(inside[:-1] & ~inside[1:])
+            end = int(ends[np.argmin(np.abs(rise[ends]))]) if ends.size else -1
+            if end >= 0 and not hidden[end + 1 : end + 3].any():
+                found.append(rise[end])
+        if len(found) >= len(_SEAM) // 2:
+            moves[i] = np.clip(np.median(found), *_RISE)
+    return moves
+
+
+def _raised(torso: Array, shoulders: Array, down: Array) -> Array:
+    """A torso's points with its right and left shoulder moved up by so many px, and the armpits a little with them."""
+    columns = np.linspace(0.0, 1.0, torso.shape[1])
+    share = columns * columns * (3 - 2 * columns)  # each half of the collar goes with its own shoulder
+    up = shoulders[0] + (shoulders[1] - shoulders[0]) * share
+    rows = np.zeros(len(torso))
+    rows[:2] = 1.0, _ARMPIT
+    return np.asarray((torso - (rows[:, None] * up)[..., None] * down).astype(np.float32))
 
 
 def _around_arm(person: Person, sleeve: Spline) -> Array:
