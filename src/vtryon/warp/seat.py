@@ -41,8 +41,8 @@ _ARMPIT = 0.3  # of a shoulder's move, that of the armpit below it
 @dataclass(frozen=True, eq=False)
 class SeatState:
     """What is remembered: ``shoulders`` (2,), how far the wearer's right and left one move up, in torso lengths;
-    ``sides`` (rows, 2) factors on the torso's half widths; for each of the ``sleeves`` how far its edges (rows, 2) move,
-    the outer one first, and ``hem`` a shift, both in torso lengths; how much of ``lower`` garment and legs has been
+    ``sides`` (rows, 2) factors on the torso's half widths; for each of the ``sleeves`` how far its edges (rows, 2)
+    move, the outer one first, and ``hem`` a shift, both in torso lengths; how much of ``lower`` garment and legs has been
     seen, in torso lengths squared; the state of the fit that is seated, and the ``shot``."""
 
     shoulders: Array
@@ -107,7 +107,8 @@ def _shoulders(person: Person, garment: Garment, torso: Spline, down: Array) -> 
     """(2,) torso lengths by which the garment's right and left shoulder lie below those of the person, within limits; 0
     where hair or the picture's edge hides them."""
     size = _length(person)
-    laid = ThinPlate.fit(*(torch.from_numpy(p.reshape(-1, 2)).double() for p in (torso.lattice, torso.points)))
+    product, picture = (torch.from_numpy(p.reshape(-1, 2)).double() for p in (torso.lattice, torso.points))
+    laid = ThinPlate.fit(product, picture)
     over = person.probability(Label.HAIR, Label.FACE)
     body = np.clip(person.matte - over, 0.0, 1.0)
     rise = np.linspace(*_LOOK, 57)
