@@ -42,7 +42,7 @@ _ARMPIT = 0.3  # of a shoulder's move, that of the armpit below it
 class SeatState:
     """What is remembered: ``shoulders`` (2,), how far the wearer's right and left one move up, in torso lengths;
     ``sides`` (rows, 2) factors on the torso's half widths; for each of the ``sleeves`` how far its edges (rows, 2)
-    move, the outer one first, and ``hem`` a shift, both in torso lengths; how much of ``lower`` garment and legs has been
+    move, outer one first, and ``hem`` a shift, both in torso lengths; how much of ``lower`` garment and legs has been
     seen, in torso lengths squared; the state of the fit that is seated, and the ``shot``."""
 
     shoulders: Array
