@@ -88,3 +88,23 @@ def test_an_elbow_that_the_warp_leaves_out_is_in_cloth(kind: GarmentKind) -> Non
         assert skin(elbow + 0.2 * (wrist - elbow)) < 0.1
     else:
         assert skin(elbow + 0.4 * (wrist - elbow)) > 0.8, "a short sleeve covers no forearm"
+
+
+def test_a_bare_upper_arm_beside_a_sleeve_that_starts_too_low_is_in_cloth() -> None:
+    rgb, person, labels = scenes.scene(scenes.body(), top=scenes.GREEN)
+    arm = labels == Label.LEFT_ARM
+    points = person.pose.points
+    y, x = np.mgrid[: scenes.SIZE[0], : scenes.SIZE[1]]
+    bone = points[13] - points[11]
+    near = np.hypot(x - points[11, 0] - 0.45 * bone[0], y - points[11, 1] - 0.45 * bone[1]) < 16
+    rgb[near & (labels == Label.TOP)], labels[near] = parsing.SKIN, Label.LEFT_ARM  # a cap sleeve
+    person = scenes.person(points, labels)
+    garment = scenes.garment(scenes.BLUE, kind=GarmentKind.LONG_SLEEVE)
+    warp, _ = fit(person, garment)
+    low = [
+        s if s.part == Part.TORSO else replace(s, points=s.points[3:4] + 0.3 * (s.points - s.points[3:4]))
+        for s in warp.splines
+    ]
+    out, _ = Composer()(rgb, person, Warp(tuple(low), 0.0), Texture.of(garment), None, None)
+    seen = near & (labels == Label.LEFT_ARM) & ~arm
+    assert (np.abs(out[seen].astype(int) - parsing.SKIN).max(-1) < 50).mean() < 0.2

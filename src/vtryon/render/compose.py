@@ -107,6 +107,8 @@ class Composer:
             snap *= before_cuff(past_cuff(person, warp, where.along), where)
             past = past_cuff(person, warp, where.raised)
             wearing, beyond = sleeved(past), past_sleeve(past)
+            uppers = where.uppers.transpose(1, 2, 0) * wearing
+            snap[..., 1:] = np.maximum(snap[..., 1:], uppers)
             covered = np.maximum(covered, snap.max(-1) * planes[..., 0])
             shown = reveal(picture, person, where, planes[..., 0], covered, planes[..., 4])
             shown = replace(shown, arms=sleeves_continued(shown.arms, small, where, planes[..., 4], wearing))
@@ -115,7 +117,19 @@ class Composer:
                 return rgb.copy(), RenderState(person.shot, person.crop, picture, planes, light_state)
             sharp = layers(warp, texture, window.edges, window.size, back)
             result = self._compose(
-                window.of(rgb), window, person, picture, planes, trust, shown, snap, room, wearing, beyond, sharp
+                window.of(rgb),
+                window,
+                person,
+                picture,
+                planes,
+                trust,
+                shown,
+                snap,
+                room,
+                wearing,
+                beyond,
+                uppers,
+                sharp,
             )
         out = rgb.copy()
         out[window.top : window.bottom, window.left : window.right] = result
@@ -142,6 +156,7 @@ class Composer:
         room: Array,
         wearing: Array,
         beyond: Array,
+        uppers: Array,
         sharp: list[Layer],
     ) -> Array:
         canvas = _Canvas.of(source, picture, person.crop, window)
@@ -169,6 +184,7 @@ class Composer:
                 arm = (left, right)[side][at]
                 alpha = alpha * (1.0 - arm * enlarged(beyond[..., side], person.crop, part))
                 alpha = np.maximum(alpha, arm * enlarged(wearing[..., side], person.crop, part))
+                alpha = np.maximum(alpha, canvas.fine(np.ascontiguousarray(uppers[..., side]))[at])
             doubt = 1.0 - enlarged(trust, person.crop, part)
             light = enlarged(planes[..., 4], person.crop, part)
             canvas.lay(layer, part, alpha * (1.0 - before), light * _round(layer.across.cpu().numpy()[at], doubt))
@@ -291,6 +307,7 @@ def _coverage(parts: list[Layer]) -> Array:
     return np.asarray((1.0 - open_).cpu().numpy(), np.float32)
 
 
+_YOKE = 0.1  # shoulders to hips: a neckline's upper end is above
 _SKIRT = 1.25, 1.6  # shoulders to hips: how far down hems of tops are, and those of skirts
 
 
@@ -336,11 +353,16 @@ def _snapped(parts: list[Layer], worn: Array, where: Regions) -> Array:
     near = cv2.GaussianBlur(low + shoulder * (high - low), (0, 0), 1.0)
     distance = cv2.GaussianBlur(alphas, (0, 0), reach[1])
     opening = np.maximum.reduce([layer.opening.cpu().numpy() for layer in parts])
+    # nor is there cloth above a neckline, though the old collar was
+    above = np.maximum.accumulate(opening[::-1], axis=0)[::-1] * smoothstep(_YOKE, 0.0, where.axis_y)
+    opening = np.maximum(opening, above)
     bare = np.maximum(where.throat, cv2.dilate(opening, np.ones((3, 3), np.uint8)))
     owner = distance >= distance.max(-1, keepdims=True) - 1e-6
     room = np.repeat((1.0 - bare)[..., None], 3, axis=2)
     room[..., Part.TORSO - 1] *= _above_hem(alphas[..., Part.TORSO - 1], where.axis_y)
-    return np.asarray(np.maximum(near * owner * room, alphas), np.float32)
+    # of the part itself only what is well inside: the video's pixels have a better edge than this grid
+    inside = smoothstep(0.5, 1.0, cv2.GaussianBlur(alphas, (0, 0), 1.0))
+    return np.asarray(np.maximum(near * owner * room, inside), np.float32)
 
 
 def _above_hem(torso: Array, axis_y: Array) -> Array:

@@ -24,11 +24,12 @@ class Regions:
     """The layers of one crop.
 
     ``worn`` the old top with the badge on it, ``lit`` that of it which tells the light; ``front`` hair, face and things
-    carried, before any cloth; ``left_arm`` / ``right_arm`` skin
-    of an arm that lies before the torso's cloth, ``left_covered`` / ``right_covered`` a forearm in an old sleeve that
-    does; ``arms`` (2, 256, 192) where the left and the right arm are, covered or not, ``along`` (2, 256, 192) how far
-    down its arm a pixel is (0 shoulder, 0.5 elbow, 1 wrist), ``raised`` the same where all that is near a hand which is
-    held before its upper arm counts as hand, and ``arm_round`` how light their roundness makes them;
+    carried, before any cloth; ``left_arm`` / ``right_arm`` skin of an arm that lies before the torso's cloth,
+    ``left_covered`` / ``right_covered`` a forearm in an old sleeve that does; ``uppers`` (2, 256, 192) skin of the arms
+    next to the shoulders, behind any cloth; ``arms`` (2, 256, 192) where the left and the right arm are, covered or
+    not, ``along`` (2, 256, 192) how far down its arm a pixel is (0 shoulder, 0.5 elbow, 1 wrist), ``raised`` the same
+    where all that is near a hand which is held before its upper arm counts as hand, and ``arm_round`` how light their
+    roundness makes them;
     ``neck`` where skin appears if the old collar goes or the new top bares the chest, ``throat`` its narrow middle;
     ``body`` the torso's own extent; ``axis_y`` how far down the torso a pixel is, 0 at the shoulders, 1 at the hips;
     ``size`` from shoulders to hips in grid px.
@@ -41,6 +42,7 @@ class Regions:
     right_arm: Array
     left_covered: Array
     right_covered: Array
+    uppers: Array
     arms: Array
     along: Array
     raised: Array
@@ -75,7 +77,7 @@ def regions(person: Person) -> Regions:
     worn = _closed(np.maximum(decided(person.probability(*WORN_TOP)), badge))
     reach = 2 * round(_BADGE * size) + 1
     lit = worn * (1.0 - cv2.dilate(badge, np.ones((reach, reach), np.uint8)))
-    arms, shapes, alongs, raiseds, rounds, sleeves = [], [], [], [], [], []
+    arms, uppers, shapes, alongs, raiseds, rounds, sleeves = [], [], [], [], [], [], []
     for side, label in ((0, Label.LEFT_ARM), (1, Label.RIGHT_ARM)):
         joints = points[[_SHOULDER[side], _ELBOW[side], _WRIST[side]]]
         along, raised, distance, hand = _limb(joints, x, y, size * _raised(person, side, size))
@@ -86,6 +88,7 @@ def regions(person: Person) -> Regions:
         skin = person.probability(Label.LEFT_ARM, Label.RIGHT_ARM, Label.FACE) * (1.0 - chin) * at_hand
         shown = np.maximum(smoothstep(0.22, 0.34, along), at_hand)
         arms.append(decided(np.maximum(person.probability(label), skin)) * shown)
+        uppers.append(decided(person.probability(label)) * person.matte * (1.0 - shown))
         radius = size * np.interp(along, [0.0, 0.5, 1.0], [0.125, 0.095, 0.07]).astype(np.float32)
         alongs.append(along)
         raiseds.append(raised)
@@ -111,6 +114,7 @@ def regions(person: Person) -> Regions:
         right_arm=arms[1].astype(np.float32),
         left_covered=sleeves[0].astype(np.float32),
         right_covered=sleeves[1].astype(np.float32),
+        uppers=np.stack(uppers).astype(np.float32),
         arms=np.stack(shapes).astype(np.float32),
         along=np.stack(alongs),
         raised=np.stack(raiseds),
