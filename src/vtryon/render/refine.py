@@ -44,10 +44,14 @@ PLANES = COVER + 1
 STATE = 4
 """Of the state: the last result and its mask m."""
 
-_WORN = KINDS.index(WORN_TOP)
-_IN_FRONT = tuple(
+WORN = KINDS.index(WORN_TOP)
+"""Of ``KINDS``, the old top."""
+
+IN_FRONT = tuple(
     KINDS.index(kind) for kind in ((Label.HAIR,), (Label.FACE,), (Label.LEFT_ARM, Label.RIGHT_ARM), (Label.CARRIED,))
 )
+"""Of ``KINDS``, what may be before the cloth."""
+
 _SOME = (0.15, 0.4)  # share of the labels that may be before the cloth: none is given back below, all may be above
 _OLD_TOP = (0.75, 0.5)  # the same of the old top
 
@@ -158,8 +162,8 @@ def refined(image: Tensor, logits: Tensor) -> Refined:
 def opened(image: Tensor) -> Tensor:
     """(N, 1, H, W) in [0, 1]: how far anything may be given back there, by the labels in ``image`` (N, 17, H, W)."""
     labels = image[:, LABELS : LABELS + len(KINDS)]
-    before = labels[:, list(_IN_FRONT)].sum(1, keepdim=True)
-    return _step(*_SOME, before) * _step(*_OLD_TOP, labels[:, _WORN : _WORN + 1])
+    before = labels[:, list(IN_FRONT)].sum(1, keepdim=True)
+    return _step(*_SOME, before) * _step(*_OLD_TOP, labels[:, WORN : WORN + 1])
 
 
 def _step(low: float, high: float, value: Tensor) -> Tensor:

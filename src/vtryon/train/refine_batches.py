@@ -12,7 +12,20 @@ from torch import Tensor
 from torch.nn import functional
 
 from vtryon.person.heatmaps import pose_maps
-from vtryon.render.refine import CLOTH, COVER, GRID, SOURCE, UNDER, opened, refined
+from vtryon.render.refine import (
+    CLOTH,
+    COVER,
+    GRID,
+    IN_FRONT,
+    KINDS,
+    LABELS,
+    SOURCE,
+    UNDER,
+    WORN,
+    Refined,
+    opened,
+    refined,
+)  # fmt: skip
 from vtryon.render.unet import carried
 from vtryon.train import disturb
 from vtryon.train.refine_data import Examples, decoded
@@ -24,6 +37,7 @@ _MIRRORED = (0, 1, 5, 6, 7, 2, 3, 4, 8, 10, 9, 11, 14, 15, 12, 13, 16, 17)
 """Pose channels with left and right exchanged."""
 
 _SURE = 8.0  # logit
+_WAVER = 0.5  # share of a label by which it wavers from frame to frame
 _STRIDES = (1.0, 2.0, 4.0)
 _SHAKEN = (0.0, 0.0, 1.5, 3.0)  # px of a crop of the usual size by which cloth is laid still more wrongly
 
@@ -47,11 +61,7 @@ class Batches:
         of it are missing: a memory that is always right would be trusted, and then no mistake would ever be mended.
         """
         batch = _shaken(augmented(self._any(rng, count), rng), rng)
-        image = batch["image"]
-        naive, right = (
-            refined(image, _SURE * (2 * stays - 1).expand(-1, 2, -1, -1)).state
-            for stays in (torch.zeros_like(batch["stays"]), batch["stays"])
-        )
+        naive, right = untouched(batch).state, best(batch).state
         state = right + _patches(rng, count) * (naive - right) + 0.02 * _normal(rng, count, 1, 1, 1)
         some = torch.from_numpy((rng.random((count, 1, 1, 1)) < self.remembered).astype(np.float32))
         return batch | {
@@ -71,6 +81,7 @@ class Batches:
         image = second["image"]
         image[:, CLOTH:] = carried(image[:, CLOTH:], _field(rng, count, 0.4))
         image[:, SOURCE : SOURCE + 3] += 0.015 * _normal(rng, count, 3, *GRID)
+        _waver(image, _WAVER * _patches(rng, count))
         return (
             second
             | {BEFORE + name: first[name] for name in ("image", "pose")}
@@ -147,6 +158,25 @@ def _shaken(batch: Tensors, rng: np.random.Generator) -> Tensors:
         image[:, CLOTH : COVER + 1] = carried(image[:, CLOTH : COVER + 1], _field(rng, len(image), amplitude))
         batch = batch | {"image": image}
     return batch
+
+
+def _waver(image: Tensor, share: Tensor) -> None:
+    """Let a ``share`` (N, 1, H, W) of what may be before the cloth be taken for the old top in ``image``, in place."""
+    labels = image[:, LABELS : LABELS + len(KINDS)]
+    moved = share * labels[:, list(IN_FRONT)]
+    labels[:, list(IN_FRONT)] -= moved
+    labels[:, WORN] += moved.sum(1)
+
+
+def best(batch: Tensors) -> Refined:
+    """What a network would say that knows what ``stays``."""
+    logits = _SURE * (2 * batch["stays"] - 1)
+    return refined(batch["image"], logits.expand(-1, 2, -1, -1))
+
+
+def untouched(batch: Tensors) -> Refined:
+    """The composition by itself."""
+    return refined(batch["image"], torch.full_like(batch["image"][:, :2], -2 * _SURE))
 
 
 def wanted(batch: Tensors) -> Tensor:

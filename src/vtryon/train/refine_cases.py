@@ -84,17 +84,15 @@ def scene_cases(scene: Scene, backgrounds: Array, cloths: Array, rng: np.random.
 
 @dataclass(frozen=True, eq=False)
 class Wardrobe:
-    """Garments to put on people in photographs: those of some scenes, grey and without long sleeves, and ``cloths``
-    (K, 256, 256, 3) uint8 to make them of."""
+    """Garments to put on people in photographs: those of some scenes, grey, and ``cloths`` (K, 256, 256, 3) uint8 to
+    make them of."""
 
     garments: Sequence[Garment]
     cloths: Array
 
     @staticmethod
     def of(scenes: Sequence[Scene], cloths: Array) -> Wardrobe:
-        found = [scene.garment(top) for scene in scenes for top in range(TOPS)]
-        # a long sleeve would lie over the arms of which it is said that they are seen
-        return Wardrobe([one for one in found if one.kind != GarmentKind.LONG_SLEEVE], cloths)
+        return Wardrobe([scene.garment(top) for scene in scenes for top in range(TOPS)], cloths)
 
     def any(self, rng: np.random.Generator) -> Garment:
         """One of them, of any cloth."""
@@ -177,12 +175,15 @@ def painted(
 
 
 def _in_another(rgb: Array, labels: Array, old: Array, along: dict[Label, Array], garment: Garment) -> Case:
-    """In a garment without truth: hair, things carried, hands and forearms stay before it, the old top never does."""
-    stays = np.isin(labels, (Label.HAIR, Label.CARRIED))
+    """In a garment without truth: hair, things carried, hands and, unless its sleeves are long, forearms stay before
+    it; arms in long sleeves do not, and the old top never does."""
+    stays, covered = np.isin(labels, (Label.HAIR, Label.CARRIED)), old.copy()
+    long = garment.kind == GarmentKind.LONG_SLEEVE
     for label, far in along.items():
-        stays |= (labels == label) & (far > 0.6)
+        stays |= (labels == label) & (far > (1.05 if long else 0.6))
+        covered |= (labels == label) & (far < 0.85) & long
     stays &= ~old
-    return Case(garment, rgb, *(part.astype(np.float32) for part in (stays, stays, stays | old)))
+    return Case(garment, rgb, *(part.astype(np.float32) for part in (stays, stays, stays | covered)))
 
 
 def _cut_out(rgb: Array, own: Array, margin: float) -> Garment:
