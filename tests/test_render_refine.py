@@ -146,7 +146,8 @@ def test_the_memory_goes_where_the_source_went() -> None:
     labels[Label.LEFT_ARM] = 255
     person = replace(scenes.scene()[1], labels=labels, crop=Crop(0, 0, float(size[0])))
     whole = np.ones((*size, 3), np.float32)
-    layered = Layered(Window(0, 0, size[1], size[0]), 0.2 * whole, 0.4 * whole, whole[..., 0], 0.8 * whole)
+    cover = whole[..., 0]
+    layered = Layered(Window(0, 0, size[1], size[0]), 0.2 * whole, 0.4 * whole, cover, 0 * cover, 0.8 * whole)
     memory = np.ones((*GRID, 4), np.float32)
     memory[40:60, 30:50, 3] = 0
     backward = np.full((*CROP_SIZE, 2), (-24, -16), np.float32)  # 12 and 8 px of the grid to the right and down

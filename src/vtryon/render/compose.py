@@ -176,7 +176,8 @@ def _steadied(planes: Array, state: RenderState | None, flow: Flow | None) -> Ar
 @dataclass(frozen=True, eq=False)
 class _Canvas:
     """A window of the frame while it is worked on: ``full`` the source and ``out`` what becomes of it under the new
-    cloth, (h, w, 3) float32 in [0, 1]; ``small`` the source's crop; ``cover`` and ``cloth`` as in :class:`Layered`. Of
+    cloth, (h, w, 3) float32 in [0, 1]; ``small`` the source's crop; ``cover``, ``sleeves`` and ``cloth`` as in
+    :class:`Layered`. Of
     each mask only the box that it fills is touched."""
 
     crop: Crop
@@ -186,13 +187,14 @@ class _Canvas:
     out: Array
     guide: GuidedUpsampler
     cover: Array
+    sleeves: Array
     cloth: Array
 
     @classmethod
     def of(cls, source: Array, picture: Array, crop: Crop, window: Window) -> _Canvas:
         small, full = (p.astype(np.float32) / np.float32(255) for p in (picture, source))
-        cover, cloth = np.zeros(window.size, np.float32), np.zeros(full.shape, np.float32)
-        return cls(crop, window, small, full, full.copy(), GuidedUpsampler(small), cover, cloth)
+        cover, sleeves, cloth = (np.zeros(shape, np.float32) for shape in (window.size, window.size, full.shape))
+        return cls(crop, window, small, full, full.copy(), GuidedUpsampler(small), cover, sleeves, cloth)
 
     def fine(self, mask: Array) -> Array:
         """A mask at the window's pixels, along the source's edges."""
@@ -237,12 +239,13 @@ class _Canvas:
         at = part.within(self.window)
         colour = layer.rgb.cpu().numpy()[:, at[0], at[1]].transpose(1, 2, 0) * shade[..., None]
         self.cover[at] += alpha * (1.0 - self.cover[at])
+        self.sleeves[at] += alpha * (float(layer.part != Part.TORSO) - self.sleeves[at])
         share = alpha / np.maximum(self.cover[at], 1e-3)  # of the cloth that is seen there
         self.cloth[at] += share[..., None] * (np.minimum(colour, 1.0) - self.cloth[at])
 
     def layered(self) -> Layered:
         """What has become of it."""
-        return Layered(self.window, self.full, self.out, self.cover, self.cloth)
+        return Layered(self.window, self.full, self.out, self.cover, self.sleeves, self.cloth)
 
 
 def _reached(part: Part, snap: Array, planes: Array, wearing: Array) -> Array:

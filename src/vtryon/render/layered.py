@@ -41,14 +41,15 @@ class Layered:
     """The part ``window`` (h, w) of a frame before its layers are one picture, float32, colours in [0, 1].
 
     ``source`` (h, w, 3) the frame; ``under`` (h, w, 3) what lies under the new cloth, the coarse person p of eq. (5);
-    ``cover`` (h, w) in [0, 1] where the cloth lies, its mask m; ``cloth`` (h, w, 3) the cloth in the scene's light, of
-    which only what lies under ``cover`` means anything.
+    ``cover`` (h, w) in [0, 1] where the cloth lies, its mask m, and ``sleeves`` (h, w) how much of that is sleeve;
+    ``cloth`` (h, w, 3) the cloth in the scene's light, of which only what lies under ``cover`` means anything.
     """
 
     window: Window
     source: Array
     under: Array
     cover: Array
+    sleeves: Array
     cloth: Array
 
     def picture(self) -> Array:

@@ -38,9 +38,10 @@ KINDS: tuple[tuple[Label, ...], ...] = (
 """Labels that are told apart, one channel each."""
 
 SOURCE, LABELS, UNDER, CLOTH, COVER = 0, 3, 3 + len(KINDS), 6 + len(KINDS), 9 + len(KINDS)
-"""First channels of the input: RGB of the source, shares of ``KINDS``, RGB under the cloth and of it, its cover."""
+"""First channels of the input: RGB of the source, shares of ``KINDS``, RGB under the cloth and of it, its cover, and
+after that the part of the cover that sleeves are."""
 
-PLANES = COVER + 1
+PLANES = COVER + 2
 STATE = 4
 """Of the state: the last result and its mask m."""
 
@@ -106,7 +107,7 @@ class Refined:
 class RefineNet(nn.Module):
     """A U-Net; H and W of its grid are multiples of 2 to the number of ``widths``.
 
-    ``forward(inputs, state)`` takes, batched, ``image`` (N, 17, H, W): colours in [-1, 1], shares in [0, 1]; ``pose``
+    ``forward(inputs, state)`` takes, batched, ``image`` (N, 18, H, W): colours in [-1, 1], shares in [0, 1]; ``pose``
     (N, 18, H/4, W/4); and with a state (N, 4, H, W), already moved to this frame, ``valid`` (N, 1, H, W) in [0, 1], how
     far it can be trusted.
     """
@@ -150,7 +151,7 @@ class RefineNet(nn.Module):
 
 
 def refined(image: Tensor, logits: Tensor) -> Refined:
-    """Eq. (5) with the corrections ``logits`` (N, 2, H, W) of the composition in ``image`` (N, 17, H, W)."""
+    """Eq. (5) with the corrections ``logits`` (N, 2, H, W) of the composition in ``image`` (N, 18, H, W)."""
     source, under, cloth = ((image[:, at : at + 3] + 1) / 2 for at in (SOURCE, UNDER, CLOTH))
     gate = opened(image)
     given, share = (gate * logits[:, n : n + 1].sigmoid() for n in range(2))
@@ -160,7 +161,7 @@ def refined(image: Tensor, logits: Tensor) -> Refined:
 
 
 def opened(image: Tensor) -> Tensor:
-    """(N, 1, H, W) in [0, 1]: how far anything may be given back there, by the labels in ``image`` (N, 17, H, W)."""
+    """(N, 1, H, W) in [0, 1]: how far anything may be given back there, by the labels in ``image`` (N, 18, H, W)."""
     labels = image[:, LABELS : LABELS + len(KINDS)]
     before = labels[:, list(IN_FRONT)].sum(1, keepdim=True)
     return _step(*_SOME, before) * _step(*_OLD_TOP, labels[:, WORN : WORN + 1])

@@ -26,24 +26,26 @@ _NEAR = (0.02, 0.12)  # of it, enlarged: an edge of the source is followed no fa
 @dataclass(frozen=True, eq=False)
 class Sketch:
     """A composition on the network's grid, float32: ``source`` (H, W, 3), ``kinds`` (H, W, 7) shares of
-    :data:`~vtryon.render.refine.KINDS`, ``under`` and ``cloth`` (H, W, 3), ``cover`` (H, W), colours and shares in
-    [0, 1]; the landmarks' ``points`` (33, 2) and ``visibility`` (33,)."""
+    :data:`~vtryon.render.refine.KINDS`, ``under`` and ``cloth`` (H, W, 3), ``cover`` and ``sleeves`` (H, W), colours
+    and shares in [0, 1]; the landmarks' ``points`` (33, 2) and ``visibility`` (33,)."""
 
     source: Array
     kinds: Array
     under: Array
     cloth: Array
     cover: Array
+    sleeves: Array
     points: Array
     visibility: Array
 
     def image(self) -> Array:
-        """(17, H, W) float32, as the network wants it."""
+        """(18, H, W) float32, as the network wants it."""
         image = np.empty((PLANES, *self.cover.shape), np.float32)
         at = 0
         for plane, signed in (
             (self.source, True), (self.kinds, False), (self.under, True), (self.cloth, True),
             (self.cover[..., None], False),
+            (self.sleeves[..., None], False),
         ):  # fmt: skip
             channels = plane.transpose(2, 0, 1)
             image[at : at + len(channels)] = channels * 2 - 1 if signed else channels
@@ -59,16 +61,16 @@ def sketch(layered: Layered, picture: Array, person: Person) -> Sketch:
     """The ``layered`` picture of ``person`` on the grid; ``picture`` (256, 192, 3) uint8 is the crop."""
     crop, window = person.crop, layered.window
     source = _halved(picture) / np.float32(255)
-    both = np.dstack([layered.cover, np.ones(window.size, np.float32)])
-    cover, inside = np.ascontiguousarray(reduced(both, crop, window, GRID).transpose(2, 0, 1))
+    shares = np.dstack([layered.cover, layered.sleeves, np.ones(window.size, np.float32)])
+    cover, sleeves, inside = np.ascontiguousarray(reduced(shares, crop, window, GRID).transpose(2, 0, 1))
     cloth = reduced(layered.cloth * layered.cover[..., None], crop, window, GRID)
     cloth /= np.maximum(cover, 1e-3)[..., None]
     # outside of the window nothing is changed
     under = reduced(layered.under, crop, window, GRID) + (1 - inside)[..., None] * source
-    shares = [person.labels[list(kind)].sum(axis=0, dtype=np.float32) for kind in KINDS]
-    kinds = np.stack([_halved(share) for share in shares], -1) / np.float32(255)
+    sums = [person.labels[list(kind)].sum(axis=0, dtype=np.float32) for kind in KINDS]
+    kinds = np.stack([_halved(share) for share in sums], -1) / np.float32(255)
     return Sketch(
-        source, np.minimum(kinds, 1), np.clip(under, 0, 1), np.clip(cloth, 0, 1), cover,
+        source, np.minimum(kinds, 1), np.clip(under, 0, 1), np.clip(cloth, 0, 1), cover, sleeves,
         crop.to_crop(person.pose.points, GRID), person.pose.visibility,
     )  # fmt: skip
 
@@ -156,4 +158,4 @@ def _nothing() -> Sketch:
     plane, colours = np.zeros(GRID, np.float32), np.zeros((*GRID, 3), np.float32)
     kinds = np.zeros((*GRID, len(KINDS)), np.float32)
     points, visibility = np.zeros((LANDMARKS, 2), np.float32), np.zeros(LANDMARKS, np.float32)
-    return Sketch(colours, kinds, colours, colours, plane, points, visibility)
+    return Sketch(colours, kinds, colours, colours, plane, plane, points, visibility)

@@ -100,7 +100,7 @@ class Batches:
 
 
 def tensors(examples: Examples, which: Sequence[int]) -> Tensors:
-    """Some examples as they are: ``image`` (N, 17, H, W) and ``pose`` (N, 18, H/4, W/4) of the network, ``truth``
+    """Some examples as they are: ``image`` (N, 18, H, W) and ``pose`` (N, 18, H/4, W/4) of the network, ``truth``
     (N, 3, H, W) and ``known``, ``stays``, ``told`` (N, 1, H, W) in [0, 1]."""
     rows = list(which)
     poses = [pose_maps(p[:, :2], p[:, 2], GRID) for p in examples.pose[rows]]
@@ -155,7 +155,7 @@ def _shaken(batch: Tensors, rng: np.random.Generator) -> Tensors:
     amplitude = float(rng.choice(_SHAKEN))
     if amplitude:
         image = batch["image"].clone()
-        image[:, CLOTH : COVER + 1] = carried(image[:, CLOTH : COVER + 1], _field(rng, len(image), amplitude))
+        image[:, CLOTH:] = carried(image[:, CLOTH:], _field(rng, len(image), amplitude))
         batch = batch | {"image": image}
     return batch
 

@@ -41,7 +41,7 @@ _WARDROBE = 30  # scenes whose garments are put on photographs
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """N compositions: ``planes`` (N, 128, 96, 17) uint8 of :meth:`Sketch.image`, ``truth`` (N, 128, 96, 6) uint8,
+    """N compositions: ``planes`` (N, 128, 96, 18) uint8 of :meth:`Sketch.image`, ``truth`` (N, 128, 96, 6) uint8,
     ``pose`` (N, 33, 3) float32 grid px and visibility, ``rendered`` (N,) bool whether it is one of a scene."""
 
     planes: Array
@@ -154,12 +154,12 @@ for _first in (0, 10, 13):  # colours
 
 
 def encoded(image: Array) -> Array:
-    """(H, W, 17) uint8 of an image (17, H, W) float32."""
+    """(H, W, 18) uint8 of an image (18, H, W) float32."""
     return np.asarray(np.clip(np.rint(image.transpose(1, 2, 0) * _SCALE + _SHIFT), 0, 255), np.uint8)
 
 
 def decoded(planes: Array) -> Array:
-    """The inverse, of any number of them: (..., 17, H, W) float32 of (..., H, W, 17) uint8."""
+    """The inverse, of any number of them: (..., 18, H, W) float32 of (..., H, W, 18) uint8."""
     image = (planes.astype(np.float32) - _SHIFT) / _SCALE
     return np.ascontiguousarray(np.moveaxis(image, -1, -3))
 
