@@ -13,13 +13,18 @@ from vtryon import weights
 from vtryon.device import Compute, choose, fastest
 from vtryon.person.heatmaps import pose_maps
 from vtryon.person.network import fold
-from vtryon.render.filters import GuidedUpsampler, apply_coefficients, smoothstep
+from vtryon.render.filters import GuidedUpsampler, apply_coefficients, fill_in, smoothstep
 from vtryon.render.flow import Flow
 from vtryon.render.layered import Layered, Window, enlarged, reduced
-from vtryon.render.refine import GRID, KINDS, PLANES, Refined, RefineNet, load_refine
-from vtryon.types import LANDMARKS, Array, Crop, Person
+from vtryon.render.refine import GRID, KINDS, PLANES, WORN, Refined, RefineNet, load_refine
+from vtryon.types import LANDMARKS, Array, Crop, Label, Person
 
 _DECIDED = (0.25, 0.75)  # what is given back is a decision, and the grid's pixels are coarse
+_SKIN = tuple(KINDS.index(kind) for kind in ((Label.FACE,), (Label.LEFT_ARM, Label.RIGHT_ARM)))
+_LIKE = (0.35, 0.15)  # from the old top's colour, 0, to the skin's, 1: below, it is the old top
+_APART = (0.15, 0.3)  # of colours in [0, 1]: below, they are too alike to tell
+_SEEN = 20  # grid px of skin from which its colour is known
+_LEAST = 0.05  # of what is given back, as far as it makes a difference: less is left alone
 _NEAR = (0.02, 0.12)  # of it, enlarged: an edge of the source is followed no farther than this
 
 
@@ -87,8 +92,8 @@ class Refiner:
         """The refiner with the weights ``refine``, or those at ``path``, in the fastest format of ``device``; errors as
         :func:`vtryon.weights.load` and :func:`vtryon.weights.find`."""
         net, inputs = load_refine(path or weights.find("refine")), _nothing().network_input()
-        folded = fold(net)
-        return Refiner(net, fastest(choose(device), lambda compute: _run(folded, inputs, None, compute)))
+        plain = Refiner(net, choose(device))
+        return Refiner(net, fastest(plain.compute, lambda compute: _run(plain.net, inputs, None, compute)))
 
     def __call__(
         self, layered: Layered, picture: Array, person: Person, flow: Flow | None, memory: Array | None
@@ -103,51 +108,86 @@ class Refiner:
             valid = cv2.resize(flow.valid, GRID[::-1], interpolation=cv2.INTER_AREA)
             inputs["valid"], before = valid[None], Flow(back, valid).carry(memory).transpose(2, 0, 1)
         answer = _run(self.net, inputs, before, self.compute)
-        given, share = (plane[0, 0].cpu().numpy() for plane in (answer.given, answer.share))
         state = answer.state[0].cpu().numpy().transpose(1, 2, 0)
-        return _given_back(layered, seen, given, share, person.crop), np.ascontiguousarray(state)
+        return _given_back(layered, seen, answer, person.crop), np.ascontiguousarray(state)
 
 
 def _run(net: RefineNet, inputs: dict[str, Array], before: Array | None, compute: Compute) -> Refined:
     batch = {k: torch.from_numpy(np.ascontiguousarray(v))[None].to(compute.device) for k, v in inputs.items()}
     state = None if before is None else torch.from_numpy(np.ascontiguousarray(before))[None].to(compute.device)
+    batch["image"] = batch["image"].contiguous(memory_format=torch.channels_last)
     with torch.inference_mode(), compute.autocast():
-        return net.to(compute.device)(batch, state)  # type: ignore[no-any-return]
+        return net(batch, state)  # type: ignore[no-any-return]
 
 
-def _given_back(layered: Layered, seen: Sketch, given: Array, share: Array, crop: Crop) -> Layered:
-    """The layers with less cloth and more of the source, on the grid ``given`` and ``share`` (H, W) of them."""
+def _given_back(layered: Layered, seen: Sketch, answer: Refined, crop: Crop) -> Layered:
+    """The layers with less cloth and more of the source."""
+    given, share = (plane[0, 0].cpu().numpy() for plane in (answer.given, answer.share))
+    back = share + seen.cover * (given - share)
     unlike = np.abs(seen.under - seen.source).max(-1)
-    part = _box(np.maximum(given * seen.cover, share * np.minimum(4 * unlike, 1)), crop, layered.window)
-    if part is None:
+    parts = _boxes(back * np.maximum(seen.cover, np.minimum(4 * unlike, 1)), crop, layered.window)
+    if not parts:
         return layered
-    at = part.within(layered.window)
     guide = GuidedUpsampler(seen.source, radius=2, epsilon=1e-3)
-    source = layered.source[at]
-    taken, shown = (_decided(guide, plane, source, crop, part) for plane in (given, share))
+    planes = guide.coefficients(back), *_old_top(seen, back)
     cover, under = layered.cover.copy(), layered.under.copy()
-    cover[at] *= 1 - taken
-    under[at] += shown[..., None] * (source - under[at])
+    for part in parts:
+        at = part.within(layered.window)
+        source = layered.source[at]
+        edges, old, told = (enlarged(plane, crop, part, GRID) for plane in planes)
+        front = smoothstep(*_DECIDED, apply_coefficients(edges, source)) * smoothstep(
+            *_NEAR, enlarged(back, crop, part, GRID)
+        )
+        front *= 1 - told * smoothstep(*_LIKE, apply_coefficients(old, source))
+        rest = (1 - cover[at]) * (1 - front)
+        shown = front / np.maximum(rest + front, 1e-3)  # of p, so that what eq. (5) gives is front before all else
+        under[at] += shown[..., None] * (source - under[at])
+        cover[at] *= 1 - front
     return replace(layered, cover=cover, under=under)
 
 
-def _decided(guide: GuidedUpsampler, plane: Array, source: Array, crop: Crop, part: Window) -> Array:
-    """(h, w): a plane of the grid at the video's pixels, along the edges of the source (h, w, 3)."""
-    coefficients = enlarged(guide.coefficients(plane), crop, part, GRID)
-    near = enlarged(plane, crop, part, GRID)
-    return np.asarray(smoothstep(*_DECIDED, apply_coefficients(coefficients, source)) * smoothstep(*_NEAR, near))
+def _old_top(seen: Sketch, back: Array) -> tuple[Array, Array]:
+    """Coefficients (H, W, 4) for where a colour lies between the old top's nearby, 0, and the skin's, 1; and how far
+    (H, W) that decides what is given ``back`` (H, W): a cuff beside a hand is no hand."""
+    skin, worn = seen.kinds[..., list(_SKIN)].sum(-1), seen.kinds[..., WORN]
+    sure = (skin > 0.9) & (worn < 0.1)
+    if sure.sum() < _SEEN:
+        return np.zeros((*GRID, 4), np.float32), np.zeros(GRID, np.float32)
+    cloth = fill_in(seen.source, smoothstep(0.8, 0.95, worn) * (back < 0.1))
+    line = np.median(seen.source[sure], axis=0) - cloth
+    square = np.maximum(np.square(line).sum(-1), 1e-3)
+    slope = line / square[..., None]
+    coefficients = np.dstack([slope, -(slope * cloth).sum(-1)]).astype(np.float32)
+    return coefficients, np.asarray(np.minimum(skin, 1) * smoothstep(*_APART, np.sqrt(square)), np.float32)
 
 
-def _box(plane: Array, crop: Crop, window: Window) -> Window | None:
-    """The part of ``window`` in which ``plane`` (H, W) of the grid is not 0; None if there is none."""
-    rows, columns = np.flatnonzero(plane.max(1) > 0.02), np.flatnonzero(plane.max(0) > 0.02)
-    if rows.size == 0:
-        return None
-    corners = np.array([[columns[0] - 2, rows[0] - 2], [columns[-1] + 3, rows[-1] + 3]], np.float32)
-    (left, top), (right, bottom) = (np.rint(corner).astype(int).tolist() for corner in crop.to_frame(corners, GRID))
-    left, top = max(left, window.left), max(top, window.top)
-    right, bottom = min(right, window.right), min(bottom, window.bottom)
-    return Window(left, top, right, bottom) if right > left and bottom > top else None
+def _boxes(plane: Array, crop: Crop, window: Window) -> list[Window]:
+    """Parts of ``window`` that do not overlap and hold all that is not 0 in ``plane`` (H, W) of the grid."""
+    wide = cv2.dilate((plane > _LEAST).astype(np.uint8), np.ones((7, 7), np.uint8))
+    found = cv2.connectedComponentsWithStats(wide)[2][1:, :4].tolist()
+    boxes = _apart([(x, y, x + w, y + h) for x, y, w, h in found])
+    corners = [crop.to_frame(np.array(box, np.float32).reshape(2, 2), GRID) for box in boxes]
+    parts = [
+        Window(
+            max(round(float(low[0])), window.left), max(round(float(low[1])), window.top),
+            min(round(float(high[0])), window.right), min(round(float(high[1])), window.bottom),
+        )
+        for low, high in corners
+    ]  # fmt: skip
+    return [part for part in parts if min(part.size) > 0]
+
+
+def _apart(boxes: list[tuple[int, int, int, int]]) -> list[tuple[int, int, int, int]]:
+    """Boxes (left, top, right, bottom) with those that overlap made one."""
+    found: list[tuple[int, int, int, int]] = []
+    for box in boxes:
+        left, top, right, bottom = box
+        while over := [b for b in found if b[0] < right and left < b[2] and b[1] < bottom and top < b[3]]:
+            found = [b for b in found if b not in over]
+            left, top = min(left, *(b[0] for b in over)), min(top, *(b[1] for b in over))
+            right, bottom = max(right, *(b[2] for b in over)), max(bottom, *(b[3] for b in over))
+        found.append((left, top, right, bottom))
+    return found
 
 
 def _halved(plane: Array) -> Array:
