@@ -114,6 +114,19 @@ def test_what_is_surely_the_old_top_is_never_shown(hand: tuple[Array, Person, Ar
     assert off(given, plain)[sure].max() == 0
 
 
+def test_a_cuff_beside_a_hand_is_no_hand(hand: tuple[Array, Person, Array]) -> None:
+    """The old top's colour is not given back, though the network would and labels see a hand there."""
+    rgb, person, where = hand
+    rgb, cuff = rgb.copy(), where & (np.mgrid[:640, :480][1] > 255)
+    rgb[cuff] = scenes.RED
+    given = dress(network(30, 30), rgb, person)
+    inner = cv2.erode(cuff.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    skin = cv2.erode((where & ~cuff).astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    assert inner.sum() > 60
+    assert scenes.near(given, scenes.RED, 60)[inner].mean() < 0.05
+    assert off(given, rgb)[skin].mean() < 4
+
+
 def test_the_gate_wants_some_skin_hair_or_a_thing_carried_and_no_sure_top() -> None:
     image = torch.zeros(1, PLANES, 2, 4)
     share = {kind: LABELS + n for n, kind in enumerate(KINDS)}

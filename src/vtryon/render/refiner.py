@@ -16,14 +16,14 @@ from vtryon.person.network import fold
 from vtryon.render.filters import GuidedUpsampler, apply_coefficients, fill_in, smoothstep
 from vtryon.render.flow import Flow
 from vtryon.render.layered import Layered, Window, enlarged, reduced
-from vtryon.render.refine import GRID, KINDS, PLANES, WORN, Refined, RefineNet, load_refine
+from vtryon.render.refine import GRID, IN_FRONT, KINDS, PLANES, WORN, Refined, RefineNet, load_refine
 from vtryon.types import LANDMARKS, Array, Crop, Label, Person
 
 _DECIDED = (0.25, 0.75)  # what is given back is a decision, and the grid's pixels are coarse
 _SKIN = tuple(KINDS.index(kind) for kind in ((Label.FACE,), (Label.LEFT_ARM, Label.RIGHT_ARM)))
 _LIKE = (0.35, 0.15)  # from the old top's colour, 0, to the skin's, 1: below, it is the old top
 _APART = (0.15, 0.3)  # of colours in [0, 1]: below, they are too alike to tell
-_SEEN = 20  # grid px of skin from which its colour is known
+_SEEN = 20  # grid px of skin or cloth from which its colour is known
 _LEAST = 0.05  # of what is given back, as far as it makes a difference: less is left alone
 _NEAR = (0.02, 0.12)  # of it, enlarged: an edge of the source is followed no farther than this
 
@@ -135,10 +135,9 @@ def _given_back(layered: Layered, seen: Sketch, answer: Refined, crop: Crop) -> 
         at = part.within(layered.window)
         source = layered.source[at]
         edges, old, told = (enlarged(plane, crop, part, GRID) for plane in planes)
-        front = smoothstep(*_DECIDED, apply_coefficients(edges, source)) * smoothstep(
-            *_NEAR, enlarged(back, crop, part, GRID)
-        )
-        front *= 1 - told * smoothstep(*_LIKE, apply_coefficients(old, source))
+        near = smoothstep(*_NEAR, enlarged(back, crop, part, GRID))
+        front = near * smoothstep(*_DECIDED, apply_coefficients(edges, source))
+        front = front * (1 - told * smoothstep(*_LIKE, apply_coefficients(old, source)))
         rest = (1 - cover[at]) * (1 - front)
         shown = front / np.maximum(rest + front, 1e-3)  # of p, so that what eq. (5) gives is front before all else
         under[at] += shown[..., None] * (source - under[at])
@@ -150,15 +149,16 @@ def _old_top(seen: Sketch, back: Array) -> tuple[Array, Array]:
     """Coefficients (H, W, 4) for where a colour lies between the old top's nearby, 0, and the skin's, 1; and how far
     (H, W) that decides what is given ``back`` (H, W): a cuff beside a hand is no hand."""
     skin, worn = seen.kinds[..., list(_SKIN)].sum(-1), seen.kinds[..., WORN]
-    sure = (skin > 0.9) & (worn < 0.1)
-    if sure.sum() < _SEEN:
+    sure, cloth = (skin > 0.9) & (worn < 0.1), smoothstep(0.8, 0.95, worn) * (back < 0.1)
+    if sure.sum() < _SEEN or cloth.sum() < _SEEN:
         return np.zeros((*GRID, 4), np.float32), np.zeros(GRID, np.float32)
-    cloth = fill_in(seen.source, smoothstep(0.8, 0.95, worn) * (back < 0.1))
+    cloth = fill_in(seen.source, cloth)
     line = np.median(seen.source[sure], axis=0) - cloth
     square = np.maximum(np.square(line).sum(-1), 1e-3)
     slope = line / square[..., None]
     coefficients = np.dstack([slope, -(slope * cloth).sum(-1)]).astype(np.float32)
-    return coefficients, np.asarray(np.minimum(skin, 1) * smoothstep(*_APART, np.sqrt(square)), np.float32)
+    rather = skin / np.maximum(seen.kinds[..., list(IN_FRONT)].sum(-1), 0.1)  # skin than hair or a thing carried
+    return coefficients, np.asarray(rather * smoothstep(*_APART, np.sqrt(square)), np.float32)
 
 
 def _boxes(plane: Array, crop: Crop, window: Window) -> list[Window]:
