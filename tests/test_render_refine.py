@@ -134,7 +134,10 @@ def test_the_gate_wants_some_skin_hair_or_a_thing_carried_and_no_sure_top() -> N
     image[0, share[(Label.HAIR,)], 1, 0], image[0, share[(Label.CARRIED,)], 1, 1] = 1.0, 1.0
     image[0, share[(Label.BACKGROUND,)], 1, 2] = 1.0
     image[0, share[WORN_TOP], 1, 3], image[0, share[ARM], 1, 3] = 0.8, 0.4
-    assert opened(image)[0, 0].tolist() == [[0, 0, 1, 1], [1, 1, 0, 0]]
+    assert opened(image)[0, 0].tolist() == opened(image)[0, 1].tolist() == [[0, 0, 1, 1], [1, 1, 0, 0]]
+    neck = torch.zeros(1, PLANES, 1, 1)
+    neck[0, share[(Label.FACE,)]] = 1.0
+    assert opened(neck).flatten().tolist() == [0, 1], "a collar may lie over it"
 
 
 def test_cloth_is_only_taken_away_and_only_the_source_is_shown() -> None:

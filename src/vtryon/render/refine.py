@@ -53,6 +53,7 @@ IN_FRONT = tuple(
 )
 """Of ``KINDS``, what may be before the cloth."""
 
+_NECK = KINDS.index((Label.FACE,))
 _SOME = (0.15, 0.4)  # share of the labels that may be before the cloth: none is given back below, all may be above
 _OLD_TOP = (0.75, 0.5)  # the same of the old top
 
@@ -86,8 +87,8 @@ class RefineSize:
 class Refined:
     """What the network says of N frames on its grid (H, W), each (N, 1, H, W) or, colours, (N, 3, H, W).
 
-    ``logits`` (N, 2, H, W) of ``given`` and ``share`` where the ``gate`` is open; ``mask`` m, ``person`` p, and the
-    ``result`` of eq. (5).
+    ``logits`` of ``given`` and ``share`` and the ``gate`` that lets them through (N, 2, H, W); ``mask`` m, ``person``
+    p, and the ``result`` of eq. (5).
     """
 
     logits: Tensor
@@ -154,17 +155,19 @@ def refined(image: Tensor, logits: Tensor) -> Refined:
     """Eq. (5) with the corrections ``logits`` (N, 2, H, W) of the composition in ``image`` (N, 18, H, W)."""
     source, under, cloth = ((image[:, at : at + 3] + 1) / 2 for at in (SOURCE, UNDER, CLOTH))
     gate = opened(image)
-    given, share = (gate * logits[:, n : n + 1].sigmoid() for n in range(2))
+    given, share = (gate * logits.sigmoid())[:, :, None].unbind(1)
     mask = image[:, COVER : COVER + 1] * (1 - given)
     person = under + share * (source - under)
     return Refined(logits, gate, given, share, mask, person, person + mask * (cloth - person))
 
 
 def opened(image: Tensor) -> Tensor:
-    """(N, 1, H, W) in [0, 1]: how far anything may be given back there, by the labels in ``image`` (N, 18, H, W)."""
+    """(N, 2, H, W) in [0, 1]: how far cloth may be taken away and the source be shown, by the labels in ``image``
+    (N, 18, H, W). A collar may lie over a neck: cloth stays there."""
     labels = image[:, LABELS : LABELS + len(KINDS)]
-    before = labels[:, list(IN_FRONT)].sum(1, keepdim=True)
-    return _step(*_SOME, before) * _step(*_OLD_TOP, labels[:, WORN : WORN + 1])
+    before = labels[:, list(IN_FRONT)].sum(1)
+    either = torch.stack([before - labels[:, _NECK], before], 1)
+    return _step(*_SOME, either) * _step(*_OLD_TOP, labels[:, WORN : WORN + 1])
 
 
 def _step(low: float, high: float, value: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from vtryon.types import LANDMARKS, Array, Crop, Label, Person
 _DECIDED = (0.25, 0.75)  # what is given back is a decision, and the grid's pixels are coarse
 _SKIN = tuple(KINDS.index(kind) for kind in ((Label.FACE,), (Label.LEFT_ARM, Label.RIGHT_ARM)))
 _LIKE = (0.35, 0.15)  # from the old top's colour, 0, to the skin's, 1: below, it is the old top
+_DOUBTED = (0.95, 0.7)  # share of the labels that skin has: above, shadows may have any colour
 _APART = (0.15, 0.3)  # of colours in [0, 1]: below, they are too alike to tell
 _SEEN = 20  # grid px of skin or cloth from which its colour is known
 _LEAST = 0.05  # of what is given back, as far as it makes a difference: less is left alone
@@ -158,7 +159,8 @@ def _old_top(seen: Sketch, back: Array) -> tuple[Array, Array]:
     slope = line / square[..., None]
     coefficients = np.dstack([slope, -(slope * cloth).sum(-1)]).astype(np.float32)
     rather = skin / np.maximum(seen.kinds[..., list(IN_FRONT)].sum(-1), 0.1)  # skin than hair or a thing carried
-    return coefficients, np.asarray(rather * smoothstep(*_APART, np.sqrt(square)), np.float32)
+    told = rather * smoothstep(*_DOUBTED, skin) * smoothstep(*_APART, np.sqrt(square))
+    return coefficients, np.asarray(told, np.float32)
 
 
 def _boxes(plane: Array, crop: Crop, window: Window) -> list[Window]:

@@ -127,7 +127,7 @@ def refine_loss(net: nn.Module, batch: Batch, compute: Compute, *, flow_weight: 
     stays, cover = batch["stays"], batch["image"][:, COVER : COVER + 1]
     want = wanted(dict(batch))
     cost = functional.binary_cross_entropy_with_logits(answer.logits, stays.expand(-1, 2, -1, -1), reduction="none")
-    weight = torch.cat([answer.gate * cover, want], 1) * batch["told"] * (stays + _SHOW * (1 - stays))
+    weight = torch.cat([answer.gate[:, :1] * cover, want], 1) * batch["told"] * (stays + _SHOW * (1 - stays))
     terms = {
         "mask": (weight * cost).sum() / weight.sum().clamp_min(1.0),
         # not against the truth: a print that lies a little wrong is not to be mended with the old top
@@ -170,7 +170,7 @@ def _answer(net: nn.Module, batch: Mapping[str, Tensor], compute: Compute, state
 
 def _count(total: dict[str, float], batch: Mapping[str, Tensor], answer: Refined) -> None:
     cover, told = batch["image"][:, COVER : COVER + 1], batch["told"] > 0.5
-    judged = (answer.gate * cover > 0.5) & told
+    judged = (answer.gate[:, :1] * cover > 0.5) & told
     stays, gone = batch["stays"] > 0.5, answer.mask < 0.5 * cover
     total["seen"] += float((judged & stays).sum())
     total["missed"] += float((judged & stays & ~gone).sum())

@@ -183,7 +183,8 @@ def wanted(batch: Tensors) -> Tensor:
     """(N, 1, H, W) in [0, 1]: where giving something back makes a difference, and is allowed."""
     image = batch["image"]
     unlike = 0.5 * (image[:, SOURCE : SOURCE + 3] - image[:, UNDER : UNDER + 3]).abs().amax(1, keepdim=True)
-    return opened(image) * torch.maximum(image[:, COVER : COVER + 1], (4 * unlike).clamp(max=1))
+    taken, shown = opened(image)[:, :, None].unbind(1)
+    return torch.maximum(taken * image[:, COVER : COVER + 1], shown * (4 * unlike).clamp(max=1))
 
 
 def _field(rng: np.random.Generator, count: int, amplitude: float) -> Tensor:
