@@ -13,9 +13,9 @@ from typer.testing import CliRunner, Result
 
 from conftest import ROOT
 from vtryon.cli.app import app
-from vtryon.train import garment, parser, placing, tree_warp, tryon, warp
+from vtryon.train import garment, parser, placing, refine, tree_warp, tryon, warp
 
-NETWORKS = ("parser", "placing", "warp", "garment", "tryon")
+NETWORKS = ("parser", "placing", "warp", "garment", "tryon", "refine")
 
 
 def train(*words: object) -> Result:
@@ -40,6 +40,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setattr(tree_warp, "train_warp_tree", stand_in)
     monkeypatch.setattr(garment, "train_garment", stand_in)
     monkeypatch.setattr(tryon, "train_tryon", stand_in)
+    monkeypatch.setattr(refine, "train_refine", stand_in)
     return seen
 
 
@@ -66,6 +67,7 @@ def test_defaults_are_the_shipped_recipes(trained: list[Any], tmp_path: Path) ->
     assert trained[2] == warp.WarpTraining(tmp_path / "pairs", tmp_path / "run")
     assert trained[3] == garment.GarmentTraining(data=tmp_path, folder=tmp_path / "run")
     assert trained[4] == tryon.TryOnTraining(cache=tmp_path / "run" / "cache", folder=tmp_path / "run", data=tmp_path)
+    assert trained[5] == refine.RefineTraining(cache=tmp_path / "run" / "cache", folder=tmp_path / "run", data=tmp_path)
 
 
 def test_the_papers_recipe_has_a_name(trained: list[Any], tmp_path: Path) -> None:

@@ -88,7 +88,8 @@ def try_on(
     identity composition). ``back`` is a picture of the garment from behind. ``people`` is a saved analysis of the same
     frames, one entry each, and replaces it. ``on_stage`` is asked for a context around each step, for timing.
     ``compose`` False only says where the garment lies: the frames come back as they were, at a fraction of the cost.
-    ``fit`` lays the garment and ``draw`` composes the picture in place of our own, for experiments.
+    ``fit`` lays the garment and ``draw`` composes the picture in place of our own, for experiments:
+    ``draw=Composer()`` is the composition by geometry alone.
     """
     from vtryon.person.analyse import analyse
 
@@ -118,6 +119,20 @@ def default_labeller(device: str = "auto") -> Labeller | None:
     return ParserLabeller.load(path, device=device, every=2)
 
 
+def default_drawer(device: str = "auto") -> Drawer:
+    """The composition, refined by its network where the weights ``refine`` are here."""
+    from vtryon.errors import UnavailableError
+    from vtryon.render.compose import Composer
+    from vtryon.render.refiner import Refiner
+    from vtryon.weights import find
+
+    try:
+        path = find("refine")
+    except UnavailableError:
+        return Composer()
+    return Composer(Refiner.load(path, device=device))
+
+
 def _dress(
     pairs: Iterator[tuple[Frame, Person | None]],
     garment: Garment,
@@ -129,12 +144,11 @@ def _dress(
     draw: Drawer | None,
 ) -> Iterator[TryOnFrame]:
     from vtryon.device import choose
-    from vtryon.render.compose import Composer
     from vtryon.warp import FitOptions, Texture, fitter
 
     stage = on_stage or (lambda _name: nullcontext())
     device = choose(options.device).device
-    draw = draw or Composer()
+    draw = draw or default_drawer(options.device)
     fit = fit or fitter(options.warp, FitOptions(options.fit, options.length))
     textures: tuple[Texture, Texture | None] | None = None
     fit_state: Any = None

@@ -62,6 +62,12 @@ Rate = Annotated[
         show_default=False,
     ),
 ]  # fmt: skip
+FlowWeight = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0, metavar="X", help="Weight of eq. (8); 0 leaves it out.  \\[default: the recipe's]", show_default=False
+    ),
+]
 Workers = Annotated[
     int, typer.Option(min=0, metavar="N", help="Processes that make batches beside the training; 0: a thread does.")
 ]
@@ -236,6 +242,34 @@ def garment(
 
 
 @app.command()
+def refine(
+    data: Data,
+    out: Out,
+    cache: Annotated[Path | None, _prepared("2.7 GB")] = None,
+    steps: Steps = None,
+    batch: Batch = None,
+    flow_weight: FlowWeight = None,
+    seed: Seed = 0,
+    device: params.Device = "auto",
+    as_json: params.Json = False,
+    verbose: params.Verbose = 0,
+    quiet: params.Quiet = False,
+) -> None:
+    """The network that gives back hands, hair and things carried where the composition has covered them: photographs
+    of people and rendered ones, dressed by the composition as it is now."""
+    with reporting(verbose=verbose, quiet=quiet, if_stopped=_STOPPED) as terminal:
+        from vtryon.train.refine import RefineTraining, train_refine
+
+        config = RefineTraining(cache=cache or out / "cache", folder=out, data=data, device=device)
+        config = replace(config, loop=_asked(config.loop, steps, batch, seed))
+        if flow_weight is not None:
+            config = replace(config, flow_weight=flow_weight)
+        began = time.perf_counter()
+        measures = train_refine(config, _Watch(terminal, config.loop), _pictures(terminal))
+        _report(terminal, out / "refine.safetensors", config.loop.steps, measures, began, as_json=as_json)
+
+
+@app.command()
 def tryon(
     data: AnyData,
     out: Out,
@@ -260,10 +294,7 @@ def tryon(
             "\\[default: the preset's]", show_default=False,
         ),
     ] = None,
-    flow_weight: Annotated[
-        float | None,
-        typer.Option(min=0.0, metavar="X", help="Weight of eq. (8); 0 leaves it out.  \\[default: the preset's]"),
-    ] = None,
+    flow_weight: FlowWeight = None,
     steps: Steps = None,
     max_steps: MaxSteps = None,
     batch: Batch = None,

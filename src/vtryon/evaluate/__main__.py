@@ -16,7 +16,9 @@ import numpy as np
 from vtryon.errors import VtryonError
 from vtryon.person import Labeller
 from vtryon.person.regions import label_regions
-from vtryon.pipeline import default_labeller
+from vtryon.pipeline import default_drawer, default_labeller
+from vtryon.render import Drawer
+from vtryon.render.compose import Composer
 from vtryon.types import WARP_METHODS
 
 VIDEOS = (".mp4", ".mov", ".mkv", ".webm")
@@ -28,18 +30,20 @@ def parser() -> argparse.ArgumentParser:
     names = top.add_subparsers(dest="measure", required=True, metavar="NAME")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--warp", choices=WARP_METHODS, default="auto", help="what lays the garment on the body")
+    drawn = argparse.ArgumentParser(add_help=False)
+    drawn.add_argument("--no-refine", action="store_true", help="composed by geometry alone")
     labels = argparse.ArgumentParser(add_help=False)
     labels.add_argument("--labels", choices=("parser", "regions"), default="parser", help="network or geometry")
     data = argparse.ArgumentParser(add_help=False)
     data.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of people, pairs, ...")
 
-    clip = names.add_parser("clip", parents=[common, labels], help="a clip against its truth")
+    clip = names.add_parser("clip", parents=[common, drawn, labels], help="a clip against its truth")
     clip.add_argument("video", type=Path)
     clip.add_argument("garment", type=Path)
     clip.add_argument("--truth", type=Path, help="default: the clip itself, for a garment that is already worn")
     clip.add_argument("--step", type=int, default=6, help="every so many frames count")
 
-    pairs = names.add_parser("pairs", parents=[common, labels, data], help="rendered scenes with true pairs")
+    pairs = names.add_parser("pairs", parents=[common, drawn, labels, data], help="rendered scenes with true pairs")
     pairs.add_argument("--every", type=int, default=1, help="every so many scenes count")
     pairs.add_argument("--seed", type=int, default=0, help="of prints and backgrounds")
 
@@ -54,13 +58,15 @@ def parser() -> argparse.ArgumentParser:
     outline.add_argument("garments", type=Path, nargs="+", help="of each kind that counts, one or several")
     outline.add_argument("--every", type=int, default=1, help="every so many photographs count")
 
-    still = names.add_parser("still", parents=[common, labels], help="hem jitter on photographs as noisy clips")
+    still = names.add_parser("still", parents=[common, drawn, labels], help="hem jitter on photographs as noisy clips")
     still.add_argument("garment", type=Path)
     still.add_argument("pictures", type=Path, nargs="+", help="photographs, or videos whose first frame counts")
     still.add_argument("--seconds", type=float, default=3.0)
     still.add_argument("--seed", type=int, default=0, help="of the noise")
 
-    damage = names.add_parser("damage", parents=[common, labels, data], help="leftover and damage on photographs")
+    damage = names.add_parser(
+        "damage", parents=[common, drawn, labels, data], help="leftover and damage on photographs"
+    )
     damage.add_argument("garments", type=Path, nargs="+")
     damage.add_argument("--every", type=int, default=1, help="every so many photographs count")
     _parser_measures(names, labels, data)
@@ -103,21 +109,24 @@ def run(options: argparse.Namespace) -> Any:
             options.data, options.garments, labeller=labeller, warp=warp, seated=not options.unseated,
             every=options.every,
         )  # fmt: skip
+    draw = Composer() if options.no_refine else default_drawer()
     if options.measure == "clip":
         from vtryon.evaluate.clip import measure_clip
 
         return measure_clip(
-            options.video, options.garment, options.truth, labeller=labeller, warp=warp, step=options.step
+            options.video, options.garment, options.truth, labeller=labeller, warp=warp, draw=draw, step=options.step
         )
     if options.measure == "pairs":
         from vtryon.evaluate.pairs import measure_pairs
 
-        return measure_pairs(options.data, labeller=labeller, warp=warp, every=options.every, seed=options.seed)
+        return measure_pairs(
+            options.data, labeller=labeller, warp=warp, draw=draw, every=options.every, seed=options.seed
+        )
     if options.measure == "still":
-        return _still(options, labeller)
+        return _still(options, labeller, draw)
     from vtryon.evaluate.damage import measure_damage
 
-    return measure_damage(options.data, options.garments, labeller=labeller, warp=warp, every=options.every)
+    return measure_damage(options.data, options.garments, labeller=labeller, warp=warp, draw=draw, every=options.every)
 
 
 def _parser(options: argparse.Namespace) -> dict[str, Any]:
@@ -142,7 +151,7 @@ def _flicker(path: Path, labeller: Labeller, options: argparse.Namespace) -> Any
         return labels.label_flicker(frames, labeller, moving=True)
 
 
-def _still(options: argparse.Namespace, labeller: Labeller) -> dict[str, Any]:
+def _still(options: argparse.Namespace, labeller: Labeller, draw: Drawer) -> dict[str, Any]:
     from vtryon.evaluate.hem import hem_jitter
     from vtryon.garment import load_garment
 
@@ -150,7 +159,7 @@ def _still(options: argparse.Namespace, labeller: Labeller) -> dict[str, Any]:
     found = {
         str(path): asdict(
             hem_jitter(
-                first_picture(path), garment, labeller=labeller, warp=options.warp, seconds=options.seconds,
+                first_picture(path), garment, labeller=labeller, warp=options.warp, draw=draw, seconds=options.seconds,
                 seed=options.seed,
             )
         )

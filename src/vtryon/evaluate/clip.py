@@ -13,12 +13,20 @@ from vtryon.evaluate.similarity import Scores, changed_region, mean_scores, scor
 from vtryon.garment import load_garment
 from vtryon.person import Labeller
 from vtryon.pipeline import TryOnFrame, TryOnOptions, try_on
+from vtryon.render import Drawer
 from vtryon.types import WORN_TOP, Array, Person
 from vtryon.video import VideoReader
 
 
 def measure_clip(
-    video: Path, garment: Path, truth: Path | None, *, labeller: Labeller, warp: str = "auto", step: int = 6
+    video: Path,
+    garment: Path,
+    truth: Path | None,
+    *,
+    labeller: Labeller,
+    warp: str = "auto",
+    draw: Drawer | None = None,
+    step: int = 6,
 ) -> dict[str, Any]:
     """Scores of the dressed ``video``, and of its plain copy, on every ``step``-th frame.
 
@@ -32,7 +40,7 @@ def measure_clip(
     options = TryOnOptions(warp=warp)
     cloth = load_garment(garment)
     with VideoReader(video) as source, VideoReader(truth or video) as true_frames:
-        results = try_on(source, cloth, labeller=labeller, options=options)
+        results = try_on(source, cloth, labeller=labeller, options=options, draw=draw)
         for n, (shown, true) in enumerate(zip_longest(results, true_frames)):
             if shown is None or true is None:
                 raise ValueError(f"{video} and {truth} have not the same number of frames")

@@ -18,6 +18,7 @@ from vtryon.evaluate.similarity import difference
 from vtryon.evaluate.single import dressed, person_in
 from vtryon.garment import load_garment
 from vtryon.person import Labeller
+from vtryon.render import Drawer
 from vtryon.train.people import people_labels, read_names
 from vtryon.types import WORN_TOP, Array, Label, Pose
 
@@ -135,7 +136,13 @@ def above_chin(pose: Pose, size: tuple[int, ...]) -> Array:
 
 
 def measure_damage(
-    data: Path, garments: Sequence[Path], *, labeller: Labeller, warp: str = "auto", every: int = 1
+    data: Path,
+    garments: Sequence[Path],
+    *,
+    labeller: Labeller,
+    warp: str = "auto",
+    draw: Drawer | None = None,
+    every: int = 1,
 ) -> dict[str, Any]:
     """Every ``every``-th validation photograph in every garment: shares over all pixels, by class, for each garment.
 
@@ -151,7 +158,7 @@ def measure_damage(
             continue
         labels = people_labels(photo.raw, person.pose.points, photo.names)
         for name, garment in clothes.items():
-            shown = dressed(photo.rgb, person, garment, warp)
+            shown = dressed(photo.rgb, person, garment, warp, draw)
             assert shown.warped is not None  # there is a person and a garment
             (new, alpha), after = shown.warped, shown.frame.rgb
             left = leftover(photo.rgb, after, new, alpha, labels)

@@ -18,6 +18,7 @@ import numpy as np
 from vtryon.evaluate.still import HEIGHT, still_clip
 from vtryon.person import Labeller
 from vtryon.pipeline import TryOnOptions, try_on
+from vtryon.render import Drawer
 from vtryon.types import Array, Garment
 from vtryon.video import VideoReader
 
@@ -47,7 +48,14 @@ class HemJitter:
 
 
 def hem_jitter(
-    picture: Array, garment: Garment, *, labeller: Labeller, warp: str = "auto", seconds: float = 3.0, seed: int = 0
+    picture: Array,
+    garment: Garment,
+    *,
+    labeller: Labeller,
+    warp: str = "auto",
+    draw: Drawer | None = None,
+    seconds: float = 3.0,
+    seed: int = 0,
 ) -> HemJitter:
     """Dress ``picture`` (H, W, 3) uint8 as a clip of ``seconds`` with a camera's noise (:func:`still_clip`).
 
@@ -59,7 +67,7 @@ def hem_jitter(
         clip = still_clip(picture, Path(folder) / "still.mp4", seconds=seconds, seed=seed)
         with VideoReader(clip) as reader:
             options = TryOnOptions(warp=warp)
-            for shown in try_on(reader, garment, labeller=labeller, options=options):
+            for shown in try_on(reader, garment, labeller=labeller, options=options, draw=draw):
                 warped = shown.warped
                 if warped is None:
                     missing += 1

@@ -18,6 +18,7 @@ from vtryon.evaluate.similarity import Scores, mean_scores, scores
 from vtryon.evaluate.single import dressed, person_in
 from vtryon.garment import prepare
 from vtryon.person import Labeller
+from vtryon.render import Drawer
 from vtryon.train.pairs import PRODUCT
 from vtryon.types import Array, Label
 
@@ -56,7 +57,7 @@ def make_pair(scene: Scene, old: int, new: int, seed: int) -> Pair:
     )
 
 
-def try_pair(pair: Pair, labeller: Labeller, warp: str = "auto") -> Array | None:
+def try_pair(pair: Pair, labeller: Labeller, warp: str = "auto", draw: Drawer | None = None) -> Array | None:
     """(384, 288, 3) uint8: what the user gets; None where the person or the garment was not found."""
     person = person_in(pair.source, labeller)
     if person is None:
@@ -65,11 +66,11 @@ def try_pair(pair: Pair, labeller: Labeller, warp: str = "auto") -> Array | None
         garment = prepare(pair.product, None, name=pair.name)
     except BadInputError:
         return None
-    return dressed(pair.source, person, garment, warp).frame.rgb
+    return dressed(pair.source, person, garment, warp, draw).frame.rgb
 
 
 def measure_pairs(
-    data: Path, *, labeller: Labeller, warp: str = "auto", every: int = 1, seed: int = 0
+    data: Path, *, labeller: Labeller, warp: str = "auto", draw: Drawer | None = None, every: int = 1, seed: int = 0
 ) -> dict[str, Any]:
     """Scores over three pairs of every ``every``-th validation scene; what was not found counts as its source."""
     ours: dict[str, list[Scores]] = defaultdict(list)
@@ -78,7 +79,7 @@ def measure_pairs(
     for scene in list(validation_scenes(data))[::every]:
         for old in range(3):
             pair = make_pair(scene, old, (old + 1) % 3, seed)
-            result = try_pair(pair, labeller, warp)
+            result = try_pair(pair, labeller, warp, draw)
             if result is None:
                 missed.append(pair.name)
             for group in ("all", "facing" if abs(pair.yaw) < 45 else "turned", pair.kinds):

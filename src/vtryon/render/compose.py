@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -18,7 +19,8 @@ import torch
 
 from vtryon.person.crop import picture_on
 from vtryon.render.filters import GuidedUpsampler, apply_coefficients, smoothstep
-from vtryon.render.flow import SourceFlow
+from vtryon.render.flow import Flow, SourceFlow
+from vtryon.render.layered import Layered, Window, enlarged
 from vtryon.render.matting import Edge, split_edge
 from vtryon.render.regions import Regions, regions
 from vtryon.render.reveal import Revealed, reveal
@@ -33,46 +35,34 @@ from vtryon.warp.texture import Texture
 @dataclass(frozen=True, eq=False)
 class RenderState:
     """What the composition remembers: the last crop picture and where it lay, the steadied planes (h, w, C) on it,
-    and the slow light of the scene. Reset when ``shot`` changes."""
+    the slow light of the scene, and the memory of what refines it. Reset when ``shot`` changes."""
 
     shot: int
     crop: Crop
     picture: Array
     planes: Array
     light: ShadingState
+    refined: Array | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Window:
-    """A rectangle of whole frame pixels."""
+class Refining(Protocol):
+    """Corrects a picture while it is still in its layers; its memory is handed in and out."""
 
-    left: int
-    top: int
-    right: int
-    bottom: int
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.bottom - self.top, self.right - self.left
-
-    @property
-    def edges(self) -> tuple[float, float, float, float]:
-        return float(self.left), float(self.top), float(self.right), float(self.bottom)
-
-    def of(self, picture: Array) -> Array:
-        return picture[self.top : self.bottom, self.left : self.right]
-
-    def within(self, other: Window) -> tuple[slice, slice]:
-        """Where this window lies in an array that covers ``other``."""
-        rows = slice(self.top - other.top, self.bottom - other.top)
-        return rows, slice(self.left - other.left, self.right - other.left)
+    def __call__(
+        self, layered: Layered, picture: Array, person: Person, flow: Flow | None, memory: Array | None, /
+    ) -> tuple[Layered, Array | None]:
+        """The layers as they should be, and the memory for the next frame. ``picture`` (256, 192, 3) uint8 is the crop
+        of ``person``; ``flow`` the source's on it since the frame that ``memory`` is of, None where there is none."""
+        ...
 
 
 class Composer:
-    """Puts a warped garment on a frame. Holds no state of its own beyond the flow engine; state goes in and out."""
+    """Puts a warped garment on a frame; ``refine`` corrects it while it is still in layers. Holds no state of its own
+    beyond the flow engine; state goes in and out."""
 
-    def __init__(self) -> None:
+    def __init__(self, refine: Refining | None = None) -> None:
         self._flow = SourceFlow()
+        self._refine = refine
 
     def __call__(
         self,
@@ -97,7 +87,8 @@ class Composer:
             [where.worn, where.front, where.left_arm, where.right_arm, light, where.left_covered, where.right_covered],
             -1,
         )
-        planes = self._steadied(planes, picture, person.crop, state)
+        flow = self._motion(picture, person.crop, state)
+        planes = _steadied(planes, state, flow)
         with torch.inference_mode():
             small = layers(warp, texture, _crop_window(person.crop), CROP_SIZE, back)
             covered = _coverage(small)
@@ -116,7 +107,7 @@ class Composer:
             if window is None:
                 return rgb.copy(), RenderState(person.shot, person.crop, picture, planes, light_state)
             sharp = layers(warp, texture, window.edges, window.size, back)
-            result = self._compose(
+            layered = self._compose(
                 window.of(rgb),
                 window,
                 person,
@@ -131,17 +122,18 @@ class Composer:
                 uppers,
                 sharp,
             )
+            refined = None
+            if self._refine is not None:
+                layered, refined = self._refine(layered, picture, person, flow, state.refined if state else None)
         out = rgb.copy()
-        out[window.top : window.bottom, window.left : window.right] = result
-        return out, RenderState(person.shot, person.crop, picture, planes, light_state)
+        out[window.top : window.bottom, window.left : window.right] = layered.picture()
+        return out, RenderState(person.shot, person.crop, picture, planes, light_state, refined)
 
-    def _steadied(self, planes: Array, picture: Array, crop: Crop, state: RenderState | None) -> Array:
-        """Mix in the previous planes moved by the source's flow, where source and flow agree."""
+    def _motion(self, picture: Array, crop: Crop, state: RenderState | None) -> Flow | None:
+        """The source's flow since the frame before; None where there is none, or it was seen at quite another size."""
         if state is None or abs(math.log(state.crop.height / crop.height)) > 0.2:
-            return planes
-        flow = self._flow(state.picture, picture)
-        share = 0.65 * flow.valid[..., None]
-        return np.asarray(planes + share * (flow.carry(state.planes) - planes), np.float32)
+            return None
+        return self._flow(state.picture, picture)
 
     def _compose(
         self,
@@ -158,7 +150,7 @@ class Composer:
         beyond: Array,
         uppers: Array,
         sharp: list[Layer],
-    ) -> Array:
+    ) -> Layered:
         canvas = _Canvas.of(source, picture, person.crop, window)
         canvas.uncover(shown)
         front, left, right = (canvas.kept(planes, which) for which in (1, 2, 3))
@@ -188,13 +180,23 @@ class Composer:
             doubt = 1.0 - enlarged(trust, person.crop, part)
             light = enlarged(planes[..., 4], person.crop, part)
             canvas.lay(layer, part, alpha * (1.0 - before), light * _round(layer.across.cpu().numpy()[at], doubt))
-        return np.asarray(np.clip(canvas.out * 255.0 + 0.5, 0, 255), np.uint8)
+        return canvas.layered()
+
+
+def _steadied(planes: Array, state: RenderState | None, flow: Flow | None) -> Array:
+    """Mix in the previous planes moved by the source's flow, where source and flow agree."""
+    if state is None or flow is None:
+        return planes
+    share = 0.65 * flow.valid[..., None]
+    return np.asarray(planes + share * (flow.carry(state.planes) - planes), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class _Canvas:
-    """A window of the frame while it is worked on: ``full`` the source and ``out`` what becomes of it, (h, w, 3)
-    float32 in [0, 1]; ``small`` the source's crop. Of each mask only the box that it fills is touched."""
+    """A window of the frame while it is worked on: ``full`` the source and ``out`` what becomes of it under the new
+    cloth, (h, w, 3) float32 in [0, 1]; ``small`` the source's crop; ``cover``, ``sleeves`` and ``cloth`` as in
+    :class:`Layered`. Of
+    each mask only the box that it fills is touched."""
 
     crop: Crop
     window: Window
@@ -202,11 +204,15 @@ class _Canvas:
     full: Array
     out: Array
     guide: GuidedUpsampler
+    cover: Array
+    sleeves: Array
+    cloth: Array
 
     @classmethod
     def of(cls, source: Array, picture: Array, crop: Crop, window: Window) -> _Canvas:
         small, full = (p.astype(np.float32) / np.float32(255) for p in (picture, source))
-        return cls(crop, window, small, full, full.copy(), GuidedUpsampler(small))
+        cover, sleeves, cloth = (np.zeros(shape, np.float32) for shape in (window.size, window.size, full.shape))
+        return cls(crop, window, small, full, full.copy(), GuidedUpsampler(small), cover, sleeves, cloth)
 
     def fine(self, mask: Array) -> Array:
         """A mask at the window's pixels, along the source's edges."""
@@ -250,7 +256,14 @@ class _Canvas:
         """Lay a part of the garment on; ``alpha`` and ``shade`` (h, w) over ``part`` of the window."""
         at = part.within(self.window)
         colour = layer.rgb.cpu().numpy()[:, at[0], at[1]].transpose(1, 2, 0) * shade[..., None]
-        self.out[at] += alpha[..., None] * (np.minimum(colour, 1.0) - self.out[at])
+        self.cover[at] += alpha * (1.0 - self.cover[at])
+        self.sleeves[at] += alpha * (float(layer.part != Part.TORSO) - self.sleeves[at])
+        share = alpha / np.maximum(self.cover[at], 1e-3)  # of the cloth that is seen there
+        self.cloth[at] += share[..., None] * (np.minimum(colour, 1.0) - self.cloth[at])
+
+    def layered(self) -> Layered:
+        """What has become of it."""
+        return Layered(self.window, self.full, self.out, self.cover, self.sleeves, self.cloth)
 
 
 def _reached(part: Part, snap: Array, planes: Array, wearing: Array) -> Array:
@@ -277,14 +290,6 @@ def _box(mask: Array, crop: Crop, window: Window) -> Window | None:
     left, top = max(left, window.left), max(top, window.top)
     right, bottom = min(right, window.right), min(bottom, window.bottom)
     return Window(left, top, right, bottom) if right > left and bottom > top else None
-
-
-def enlarged(planes: Array, crop: Crop, window: Window) -> Array:
-    """Planes (256, 192[, C <= 4]) of the crop grid over a window of the frame, bilinear."""
-    matrix = crop.matrix()
-    matrix[:, 2] += matrix[:, :2] @ (window.left + 0.5, window.top + 0.5) - 0.5
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return np.asarray(cv2.warpAffine(planes, matrix, window.size[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE))
 
 
 _SLOPE = 0.35  # per crop px: how steep the soft edges of the masks are that are drawn crisp

@@ -19,10 +19,10 @@ from vtryon import weights
 from vtryon.device import Compute, choose, fastest
 from vtryon.person.crop import picture_on
 from vtryon.person.network import fold
-from vtryon.render.compose import Window, enlarged
 from vtryon.render.filters import GuidedUpsampler, apply_coefficients, smoothstep
 from vtryon.render.flow import SourceFlow
 from vtryon.render.inputs import KEPT, View, kept_shares, light_hint, network_input
+from vtryon.render.layered import Window, enlarged
 from vtryon.render.regions import decided
 from vtryon.render.unet import Drawn, RendererNet, load_renderer
 from vtryon.types import CROP_SIZE, WORN_TOP, Array, Crop, Label, Part, Person
