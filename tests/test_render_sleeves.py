@@ -108,3 +108,20 @@ def test_a_bare_upper_arm_beside_a_sleeve_that_starts_too_low_is_in_cloth() -> N
     out, _ = Composer()(rgb, person, Warp(tuple(low), 0.0), Texture.of(garment), None, None)
     seen = near & (labels == Label.LEFT_ARM) & ~arm
     assert (np.abs(out[seen].astype(int) - parsing.SKIN).max(-1) < 50).mean() < 0.2
+
+
+def test_a_sleeve_goes_to_the_outline_of_a_wide_old_one_at_the_elbow() -> None:
+    points = scenes.body()
+    rgb, _, labels = scenes.scene(points, top=scenes.GREEN)
+    y, x = np.mgrid[: scenes.SIZE[0], : scenes.SIZE[1]]
+    away = np.hypot(x - points[13, 0], y - points[13, 1])
+    stands_off = (away < 24) & (x > points[13, 0]) & (labels == Label.BACKGROUND)
+    rgb[away < 24], labels[away < 24] = scenes.GREEN, Label.TOP
+    person, garment = scenes.person(points, labels), scenes.garment(scenes.BLUE, kind=GarmentKind.LONG_SLEEVE)
+    thin = []
+    for spline in fit(person, garment)[0].splines:
+        middle = spline.points[:, 1:2]
+        narrow = middle + np.float32(0.3) * (spline.points - middle)
+        thin.append(spline if spline.part == Part.TORSO else replace(spline, points=narrow))
+    out, _ = Composer()(rgb, person, Warp(tuple(thin), 0.0), Texture.of(garment), None, None)
+    assert scenes.near(out[stands_off], scenes.BLUE).mean() > 0.8

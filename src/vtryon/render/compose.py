@@ -25,7 +25,7 @@ from vtryon.render.matting import Edge, split_edge
 from vtryon.render.regions import Regions, regions
 from vtryon.render.reveal import Revealed, reveal
 from vtryon.render.shading import ShadingState, shading
-from vtryon.render.sleeves import before_cuff, past_cuff, past_sleeve, sleeved, sleeves_continued
+from vtryon.render.sleeves import before_cuff, loose, past_cuff, past_sleeve, sleeved, sleeves_continued
 from vtryon.types import CROP_SIZE, Array, Crop, Part, Person
 from vtryon.warp.lattice import Warp
 from vtryon.warp.sampler import Layer, layers
@@ -99,7 +99,7 @@ class Composer:
             past = past_cuff(person, warp, where.raised)
             wearing, beyond = sleeved(past), past_sleeve(past)
             uppers = where.uppers.transpose(1, 2, 0) * wearing
-            snap[..., 1:] = np.maximum(snap[..., 1:], uppers)
+            snap[..., 1:] = np.maximum.reduce([snap[..., 1:], uppers, loose(where, wearing, small)])
             covered = np.maximum(covered, snap.max(-1) * planes[..., 0])
             shown = reveal(picture, person, where, planes[..., 0], covered, planes[..., 4])
             shown = replace(shown, arms=sleeves_continued(shown.arms, small, where, planes[..., 4], wearing))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 
 from vtryon.render.filters import fill_smoothly, smoothstep
@@ -19,6 +20,7 @@ from vtryon.warp.sampler import Layer
 _JOINTS = {Part.LEFT_SLEEVE: (11, 13, 15), Part.RIGHT_SLEEVE: (12, 14, 16)}
 _CUFF = (0.08, 0.14)  # arm lengths before the end: there the cuff itself has to decide
 _PAST = (0.0, 0.04)
+_LOOSE = 0.07  # shoulders to hips: how far an old sleeve stands off
 _RAISED = (0.04, 0.10)
 _EVEN = 0.1  # arm lengths by which a sleeve's last row may lie off where the others expect it
 
@@ -51,6 +53,16 @@ def past_sleeve(past: Array) -> Array:
     """(h, w, 2): how surely a pixel of an arm lies past the end of its new sleeve, from :func:`past_cuff`: what is seen
     of the arm there, a forearm or a hand that is raised before the upper arm, is before that sleeve."""
     return np.asarray(smoothstep(*_RAISED, past), np.float32)
+
+
+def loose(where: Regions, wearing: Array, parts: Sequence[Layer]) -> Array:
+    """(h, w, 2): where beside an elbow the new sleeve goes to the old one's outline: there old sleeves stand off the
+    arm, and the scene behind them is a guess. Not where the torso's cloth is; ``wearing`` from :func:`sleeved`."""
+    torso = next(layer.alpha.cpu().numpy() for layer in parts if layer.part == Part.TORSO)
+    wide = 2 * round(_LOOSE * where.size) + 1
+    around = cv2.dilate(where.arms.transpose(1, 2, 0), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (wide, wide)))
+    elbow = smoothstep(0.18, 0.1, np.abs(where.along - 0.5)).transpose(1, 2, 0)
+    return np.asarray(around * elbow * wearing * (1.0 - torso)[..., None], np.float32)
 
 
 def reach(points: Array, arm: Array) -> float:
