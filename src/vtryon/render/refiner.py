@@ -10,14 +10,14 @@ import numpy as np
 import torch
 
 from vtryon import weights
-from vtryon.device import Compute, choose, fastest
+from vtryon.device import Compute, choose
 from vtryon.person.heatmaps import pose_maps
 from vtryon.person.network import fold
 from vtryon.render.filters import GuidedUpsampler, apply_coefficients, fill_in, smoothstep
 from vtryon.render.flow import Flow
 from vtryon.render.layered import Layered, Window, enlarged, reduced
 from vtryon.render.refine import GRID, IN_FRONT, KINDS, PLANES, WORN, Refined, RefineNet, load_refine
-from vtryon.types import LANDMARKS, Array, Crop, Label, Person
+from vtryon.types import Array, Crop, Label, Person
 
 _DECIDED = (0.25, 0.75)  # what is given back is a decision, and the grid's pixels are coarse
 _SKIN = tuple(KINDS.index(kind) for kind in ((Label.FACE,), (Label.LEFT_ARM, Label.RIGHT_ARM)))
@@ -90,11 +90,13 @@ class Refiner:
 
     @staticmethod
     def load(path: Path | None = None, *, device: str = "auto") -> Refiner:
-        """The refiner with the weights ``refine``, or those at ``path``, in the fastest format of ``device``; errors as
-        :func:`vtryon.weights.load` and :func:`vtryon.weights.find`."""
-        net, inputs = load_refine(path or weights.find("refine")), _nothing().network_input()
-        plain = Refiner(net, choose(device))
-        return Refiner(net, fastest(plain.compute, lambda compute: _run(plain.net, inputs, None, compute)))
+        """The refiner with the weights ``refine``, or those at ``path``, on ``device``; errors as
+        :func:`vtryon.weights.load` and :func:`vtryon.weights.find`.
+
+        In the device's plain format: on a CPU it is too small for bfloat16 to gain much, and a format that is chosen by
+        the clock would give other pictures from one run to the next.
+        """
+        return Refiner(load_refine(path or weights.find("refine")), choose(device))
 
     def __call__(
         self, layered: Layered, picture: Array, person: Person, flow: Flow | None, memory: Array | None
@@ -194,10 +196,3 @@ def _apart(boxes: list[tuple[int, int, int, int]]) -> list[tuple[int, int, int, 
 
 def _halved(plane: Array) -> Array:
     return cv2.resize(plane, GRID[::-1], interpolation=cv2.INTER_AREA).astype(np.float32)
-
-
-def _nothing() -> Sketch:
-    plane, colours = np.zeros(GRID, np.float32), np.zeros((*GRID, 3), np.float32)
-    kinds = np.zeros((*GRID, len(KINDS)), np.float32)
-    points, visibility = np.zeros((LANDMARKS, 2), np.float32), np.zeros(LANDMARKS, np.float32)
-    return Sketch(colours, kinds, colours, colours, plane, plane, points, visibility)
