@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import scenes
-from vtryon.evaluate.outline import overlap, view, worn_kind
+from vtryon.evaluate.outline import above_waist, coat, overlap, view, worn_kind
 from vtryon.types import Array, GarmentKind, Label
 
 LIMBS = ((11, 13, 15, Label.LEFT_ARM), (12, 14, 16, Label.RIGHT_ARM))
@@ -59,6 +59,23 @@ def test_overlap_counts_only_what_is_seen() -> None:
     labels[10:30, 20:30] = Label.HAIR  # what hangs before the other half hides it
     assert overlap(alpha, labels) == pytest.approx(1.0)
     assert overlap(np.zeros_like(alpha), labels) == 0.0
+
+
+def test_above_the_waist_length_does_not_count() -> None:
+    _, person, labels = scenes.scene()
+    above = above_waist(person.pose, labels.shape)
+    worn = (labels == Label.TOP).astype(np.float32)
+    shorter = worn * (np.arange(len(worn))[:, None] < person.pose.points[[23, 24], 1].mean() - 20)
+    assert overlap(shorter, labels) < 0.95
+    assert overlap(shorter, labels, above) == pytest.approx(1.0)
+    narrower = worn * (np.arange(worn.shape[1]) > 220)
+    assert overlap(narrower, labels, above) < 0.8
+
+
+def test_coats() -> None:
+    _, _, labels = scenes.scene()
+    assert not coat(labels)
+    assert coat(np.where(labels == Label.TOP, Label.OUTER, labels))
 
 
 def test_views() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vtryon.garment.anatomy import inside_share
+from vtryon.garment.anatomy import inside_share, split_parts
 from vtryon.garment.network import SEGMENTS
 from vtryon.garment.reader import SIDE, Reading
-from vtryon.types import KEYPOINTS, Array
+from vtryon.types import KEYPOINTS, Array, Part
 
 SIZE = 512
 LEFT, RIGHT, LOW = (330.0, 100.0), (180.0, 100.0), (255.0, 170.0)  # of the neckline, in the picture
@@ -63,3 +63,15 @@ def test_one_smooth_line(fray: int) -> None:
 def test_what_has_no_panel_is_whole() -> None:
     rgb, alpha, seen = scene(0)
     assert inside_share(reading(np.zeros_like(seen)), rgb, alpha).max() < 0.02
+
+
+def test_the_seam_of_a_sleeve_that_lies_on_the_torso_is_smooth() -> None:
+    seen = reading(np.zeros((SIZE, SIZE)))
+    fray = np.where(np.arange(SIDE) % 2 == 0, 3, 0)[:, None]  # every other row of the labels says otherwise
+    sleeve = (np.arange(SIDE)[None] > 0.6 * SIDE + fray) & (np.arange(SIDE)[:, None] > 0.3 * SIDE)
+    torso = seen.labels[SEGMENTS.index("torso")]
+    seen.labels[SEGMENTS.index("left sleeve")], torso[sleeve] = torso * sleeve, 0.0
+    alpha = np.ones((SIZE, SIZE), np.float32)
+    seam = (split_parts(seen, alpha)[220:380, :400] == Part.LEFT_SLEEVE).argmax(1)
+    assert np.ptp(seam) <= 2
+    assert seam.mean() == pytest.approx((0.6 * SIDE + 1.5) * SIZE / SIDE, abs=4)

@@ -280,6 +280,28 @@ def test_a_braid_over_cloth_of_another_colour_is_hair(cloth: tuple[int, int, int
     assert found[Label.HAIR, 102:].max() < 0.2
 
 
+@pytest.mark.parametrize(("cloth", "told"), [((225, 150, 20), True), ((40, 33, 30), False)])
+def test_a_hood_beside_hair_is_no_hair(cloth: tuple[int, int, int], told: bool) -> None:
+    """The network takes a piece of the hood for hair; what is as dark as the hair stays so, and so does a fringe."""
+    share = np.zeros((11, 256, 192), np.float32)
+    rgb = np.full((256, 192, 3), cloth, np.uint8)
+    share[Label.TOP, 70:200, 40:150] = 1
+    hair, hood = np.s_[20:110, 60:85], np.s_[70:90, 85:105]
+    for there in (hair, hood):
+        share[Label.TOP][there], share[Label.HAIR][there] = 0.0, 1.0
+    share[Label.TOP][hood], share[Label.HAIR][hood] = 0.3, 0.7
+    rgb[hair] = (35, 28, 25)
+    rgb[20:28, 60:85] = cloth  # lit, above the chin
+    share[Label.BACKGROUND] = 1 - share.sum(axis=0)
+    down = np.where(np.arange(256)[:, None] < 60, -0.5, 0.0).astype(np.float32).repeat(192, 1)
+    found = by_colour(share, rgb, down)
+    assert found.sum(axis=0) == pytest.approx(1, abs=1e-5)
+    piece = found[Label.HAIR, 74:86, 90:102].mean()
+    assert piece < 0.3 if told else piece > 0.6
+    assert found[Label.HAIR, 60:105, 65:80].min() > 0.9
+    assert found[Label.HAIR, 22:26, 65:80].min() > 0.9
+
+
 @pytest.mark.parametrize(("cloth", "told"), [((40, 60, 110), True), ((203, 160, 132), False)])
 def test_a_print_beside_a_hand_is_no_hand(cloth: tuple[int, int, int], told: bool) -> None:
     """The network, not sure, takes a strip of cloth below the hand for hand; cloth of the skin's colour stays so."""

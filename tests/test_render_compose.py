@@ -321,3 +321,18 @@ def test_bare_arms_of_somebody_whose_skin_is_not_seen_are_not_black() -> None:
     bare = grown(arms, -4) & (difference(out, rgb) > 12)
     assert bare.sum() > 500
     assert np.median(out[bare].max(-1)) > 110
+
+
+def test_no_cloth_lies_above_the_new_neckline_though_the_old_collar_did() -> None:
+    points = scenes.body()
+    rgb, _, labels = scenes.scene(points)
+    x, y = points[[11, 12]].mean(0).astype(int)
+    collar = np.zeros(scenes.SIZE, bool)
+    collar[y - 30 : y + 4, x - 26 : x + 26] = True  # of an old turtleneck
+    collar &= labels != Label.HAIR
+    rgb[collar], labels[collar] = RED, Label.TOP
+    out = dress(rgb, scenes.person(points, labels))
+    above = collar & ~covered(scenes.person(points, labels))
+    above[y - 12 :] = False
+    assert scenes.near(out[above], BLUE).mean() < 0.02
+    assert scenes.near(out[above], RED).mean() < 0.1

@@ -95,9 +95,30 @@ def test_hair_is_before_everything_even_on_the_chest() -> None:
 def test_things_carried_are_before_the_cloth() -> None:
     points = scenes.body()
     _, _, labels = scenes.scene(points)
-    labels[230:300, 230:250] = Label.CARRIED  # a badge strap
+    labels[230:300, 215:265] = Label.CARRIED  # a camera
     where = regions(scenes.person(points, labels))
     assert where.front[on_crop(np.float32([240, 265]))] > 0.95
+
+
+def test_a_card_on_the_chest_goes_with_the_top() -> None:
+    points = scenes.body()
+    _, _, labels = scenes.scene(points)
+    labels[230:300, 230:250] = Label.CARRIED  # a badge and some of its strap
+    where = regions(scenes.person(points, labels))
+    card = on_crop(np.float32([240, 265]))
+    assert where.front[card] == 0.0
+    assert where.worn[card] == pytest.approx(1.0)
+    assert where.lit[card] == 0.0  # it is no fold of the cloth
+    assert where.lit[on_crop(np.float32([212, 265]))] == pytest.approx(1.0)
+
+
+def test_a_card_in_a_hand_stays() -> None:
+    points = scenes.hand_on_belly()
+    _, _, labels = scenes.scene(points)
+    x, y = points[15].astype(int)
+    labels[y - 40 : y - 4, x - 10 : x + 10] = Label.CARRIED
+    where = regions(scenes.person(points, labels))
+    assert where.front[on_crop(np.float32([x, y - 18]))] > 0.95
 
 
 def test_a_pinhole_in_the_labels_is_no_hole_in_the_garment() -> None:

@@ -228,3 +228,17 @@ def test_outside_the_picture_colours_go_on_and_nothing_is_covered() -> None:
     assert torch.allclose(outside[:3], torch.tensor(scenes.BLUE)[:, None] / 255, atol=1e-3)
     assert float(outside[3:].abs().max()) == 0.0
     assert float(planes[3, 0, 3]) == 1.0
+
+
+def test_the_light_of_the_product_picture_is_taken_out_of_plain_sleeves_and_no_pattern_is() -> None:
+    plain, striped = scenes.garment(kind=GarmentKind.LONG_SLEEVE), scenes.garment(stripes=WHITE)
+    sleeve = plain.parts == Part.LEFT_SLEEVE
+    rows = np.arange(plain.rgb.shape[0])[:, None]
+    shade = sleeve & (rows > 180) & (rows < 230)
+    plain.rgb[shade] = plain.rgb[shade] // 3
+    middle = cv2.erode(sleeve.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    seen = Texture.of(plain).planes[0, 2].numpy() * 255
+    assert seen[middle & shade].mean() > 0.6 * seen[middle & ~shade].mean()
+    torso = plain.parts == Part.TORSO
+    assert np.allclose(seen[cv2.erode(torso.astype(np.uint8), np.ones((41, 41), np.uint8)) > 0], BLUE[2], atol=1)
+    assert np.allclose(Texture.of(striped).planes[0, :3].numpy() * 255, striped.rgb.transpose(2, 0, 1), atol=1)

@@ -24,6 +24,7 @@ _NARROW = 0.25
 """A neckline less wide than this share of the shoulders is not one that the head goes through."""
 
 
+_SEAM = 0.012  # of the picture's longer side: how smooth the line between two parts is
 _FRAY = 0.1  # of the neckline's width: narrower strips and gaps along it are mistakes of the labels
 
 
@@ -42,11 +43,15 @@ def snap_to_outline(points: Mapping[str, Array], mask: Array) -> dict[str, Array
 
 
 def split_parts(reading: Reading, alpha: Array) -> Array:
-    """(H, W) uint8 of Part wherever ``alpha`` (H, W) is above 0."""
+    """(H, W) uint8 of Part wherever ``alpha`` (H, W) is above 0.
+
+    A seam is a smooth line: where a sleeve lies on its torso, labels fray.
+    """
     share = reading.labels
     torso = share[SEGMENTS.index("torso")] + share[SEGMENTS.index("inside")]
     stack = [torso, share[SEGMENTS.index("left sleeve")], share[SEGMENTS.index("right sleeve")]]
-    best = np.stack([reading.enlarge(layer, alpha.shape) for layer in stack]).argmax(0)
+    sigma = _SEAM * max(alpha.shape)
+    best = np.stack([cv2.GaussianBlur(reading.enlarge(layer, alpha.shape), (0, 0), sigma) for layer in stack]).argmax(0)
     parts = (best + int(Part.TORSO)).astype(np.uint8)
     return np.where(alpha > 0, parts, np.uint8(Part.NONE))
 

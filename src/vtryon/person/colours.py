@@ -42,7 +42,7 @@ def by_colour(share: Array, rgb: Array, down: Array) -> Array:
     cell = _colour_cells(rgb)
     share = skin_from_cloth(top_from_lower(share, cell, down), cell, down)
     share = carried_from_cloth(share, cell)
-    return hair_over_cloth(share, cell)
+    return hair_over_cloth(share, cell, down)
 
 
 def top_from_lower(share: Array, cell: Array, down: Array) -> Array:
@@ -119,8 +119,9 @@ def _among(parts: Array, total: Array) -> Array:
     return np.where(total > 1e-3, parts / np.maximum(total, 1e-6), top)
 
 
-def hair_over_cloth(share: Array, cell: Array) -> Array:
-    """``share`` with cloth given to the hair that it hangs together with and whose colours ``cell`` (H, W) it has.
+def hair_over_cloth(share: Array, cell: Array, down: Array) -> Array:
+    """``share`` with cloth given to the hair that it hangs together with and whose colours ``cell`` (H, W) it has, and
+    hair below the chin to the cloth, a hood's, whose colours it has.
 
     Cloth near hair does not count for the cloth's colours: part of it may be hair. Hair and cloth of one colour stay
     as the network saw them.
@@ -137,9 +138,12 @@ def hair_over_cloth(share: Array, cell: Array) -> Array:
     total = hair + worn
     with_colour = 1 / (1 + np.exp(-np.log((hair + _OPEN) / (worn + _OPEN)) - evidence))
     gained = np.where(grown, np.maximum(total * with_colour - hair, 0), 0)
+    hood = (evidence < -_OF_HAIR) & (down > _CHIN) & (hair > 0.2)
+    lost = np.where(hood, np.maximum(hair - total * with_colour, 0), 0)
     out = share.copy()
-    out[Label.HAIR] += gained
+    out[Label.HAIR] += gained - lost
     out[_WORN] *= 1 - gained / np.maximum(worn, 1e-6)
+    out[_WORN] += _among(share[_WORN], worn) * lost
     return out
 
 

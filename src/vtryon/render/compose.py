@@ -25,7 +25,7 @@ from vtryon.render.matting import Edge, split_edge
 from vtryon.render.regions import Regions, regions
 from vtryon.render.reveal import Revealed, reveal
 from vtryon.render.shading import ShadingState, shading
-from vtryon.render.sleeves import before_cuff, past_cuff, sleeved, sleeves_continued
+from vtryon.render.sleeves import before_cuff, loose, past_cuff, past_sleeve, sleeved, sleeves_continued
 from vtryon.types import CROP_SIZE, Array, Crop, Part, Person
 from vtryon.warp.lattice import Warp
 from vtryon.warp.sampler import Layer, layers
@@ -82,7 +82,7 @@ class Composer:
         if state is not None and state.shot != person.shot:
             state = None
         where = regions(person)
-        light, trust, light_state = shading(picture, where.worn, rgb, state.light if state else None)
+        light, trust, light_state = shading(picture, where.lit, rgb, state.light if state else None)
         planes = np.stack(
             [where.worn, where.front, where.left_arm, where.right_arm, light, where.left_covered, where.right_covered],
             -1,
@@ -95,9 +95,11 @@ class Composer:
             snap = _snapped(small, planes[..., 0], where)
             room = _room(person, where, warp)
             snap *= room
-            past = past_cuff(person, warp, where)
-            wearing = sleeved(past)
-            snap *= before_cuff(past, where)
+            snap *= before_cuff(past_cuff(person, warp, where.along), where)
+            past = past_cuff(person, warp, where.raised)
+            wearing, beyond = sleeved(past), past_sleeve(past)
+            uppers = where.uppers.transpose(1, 2, 0) * wearing
+            snap[..., 1:] = np.maximum.reduce([snap[..., 1:], uppers, loose(where, wearing, small)])
             covered = np.maximum(covered, snap.max(-1) * planes[..., 0])
             shown = reveal(picture, person, where, planes[..., 0], covered, planes[..., 4])
             shown = replace(shown, arms=sleeves_continued(shown.arms, small, where, planes[..., 4], wearing))
@@ -106,7 +108,19 @@ class Composer:
                 return rgb.copy(), RenderState(person.shot, person.crop, picture, planes, light_state)
             sharp = layers(warp, texture, window.edges, window.size, back)
             layered = self._compose(
-                window.of(rgb), window, person, picture, planes, trust, shown, snap, room, wearing, sharp
+                window.of(rgb),
+                window,
+                person,
+                picture,
+                planes,
+                trust,
+                shown,
+                snap,
+                room,
+                wearing,
+                beyond,
+                uppers,
+                sharp,
             )
             refined = None
             if self._refine is not None:
@@ -133,6 +147,8 @@ class Composer:
         snap: Array,
         room: Array,
         wearing: Array,
+        beyond: Array,
+        uppers: Array,
         sharp: list[Layer],
     ) -> Layered:
         canvas = _Canvas.of(source, picture, person.crop, window)
@@ -158,7 +174,9 @@ class Composer:
             if layer.part != Part.TORSO:
                 side = layer.part - Part.LEFT_SLEEVE
                 arm = (left, right)[side][at]
+                alpha = alpha * (1.0 - arm * enlarged(beyond[..., side], person.crop, part))
                 alpha = np.maximum(alpha, arm * enlarged(wearing[..., side], person.crop, part))
+                alpha = np.maximum(alpha, canvas.fine(np.ascontiguousarray(uppers[..., side]))[at])
             doubt = 1.0 - enlarged(trust, person.crop, part)
             light = enlarged(planes[..., 4], person.crop, part)
             canvas.lay(layer, part, alpha * (1.0 - before), light * _round(layer.across.cpu().numpy()[at], doubt))
@@ -294,6 +312,7 @@ def _coverage(parts: list[Layer]) -> Array:
     return np.asarray((1.0 - open_).cpu().numpy(), np.float32)
 
 
+_YOKE = 0.1  # shoulders to hips: a neckline's upper end is above
 _SKIRT = 1.25, 1.6  # shoulders to hips: how far down hems of tops are, and those of skirts
 
 
@@ -339,11 +358,16 @@ def _snapped(parts: list[Layer], worn: Array, where: Regions) -> Array:
     near = cv2.GaussianBlur(low + shoulder * (high - low), (0, 0), 1.0)
     distance = cv2.GaussianBlur(alphas, (0, 0), reach[1])
     opening = np.maximum.reduce([layer.opening.cpu().numpy() for layer in parts])
+    # nor is there cloth above a neckline, though the old collar was
+    above = np.maximum.accumulate(opening[::-1], axis=0)[::-1] * smoothstep(_YOKE, 0.0, where.axis_y)
+    opening = np.maximum(opening, above)
     bare = np.maximum(where.throat, cv2.dilate(opening, np.ones((3, 3), np.uint8)))
     owner = distance >= distance.max(-1, keepdims=True) - 1e-6
     room = np.repeat((1.0 - bare)[..., None], 3, axis=2)
     room[..., Part.TORSO - 1] *= _above_hem(alphas[..., Part.TORSO - 1], where.axis_y)
-    return np.asarray(np.maximum(near * owner * room, alphas), np.float32)
+    # of the part itself only what is well inside: the video's pixels have a better edge than this grid
+    inside = smoothstep(0.5, 1.0, cv2.GaussianBlur(alphas, (0, 0), 1.0))
+    return np.asarray(np.maximum(near * owner * room, inside), np.float32)
 
 
 def _above_hem(torso: Array, axis_y: Array) -> Array:

@@ -90,12 +90,9 @@ class Refiner:
 
     @staticmethod
     def load(path: Path | None = None, *, device: str = "auto") -> Refiner:
-        """The refiner with the weights ``refine``, or those at ``path``, on ``device``; errors as
-        :func:`vtryon.weights.load` and :func:`vtryon.weights.find`.
-
-        In the device's plain format: on a CPU it is too small for bfloat16 to gain much, and a format that is chosen by
-        the clock would give other pictures from one run to the next.
-        """
+        """The refiner with the weights ``refine``, or those at ``path``; errors as :func:`vtryon.weights.load` and
+        :func:`vtryon.weights.find`. In float32 on a CPU: half precision gains a millisecond, and where the choice hangs
+        on a race between the two, the same clip comes out in two ways."""
         return Refiner(load_refine(path or weights.find("refine")), choose(device))
 
     def __call__(

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from vtryon.render.badges import hanging
 from vtryon.render.filters import smoothstep
 from vtryon.types import CROP_SIZE, WORN_TOP, Array, Label, Person
 
+_BADGE = 0.06  # shoulders to hips: around a badge, its cover and its shadow
+_FOREARM, _HAND = 0.085, 0.2  # shoulders to hips: from the middle of a forearm and of a hand to their edges
 _SHOULDER, _ELBOW, _WRIST, _INDEX = (11, 12), (13, 14), (15, 16), (19, 20)
 
 
@@ -20,23 +23,29 @@ _SHOULDER, _ELBOW, _WRIST, _INDEX = (11, 12), (13, 14), (15, 16), (19, 20)
 class Regions:
     """The layers of one crop.
 
-    ``worn`` the old top; ``front`` hair, face and things carried, before any cloth; ``left_arm`` / ``right_arm`` skin
-    of an arm that lies before the torso's cloth, ``left_covered`` / ``right_covered`` a forearm in an old sleeve that
-    does; ``arms`` (2, 256, 192) where the left and the right arm are, covered or not, ``along`` (2, 256, 192) how far
-    down its arm a pixel is (0 shoulder, 0.5 elbow, 1 wrist), and ``arm_round`` how light their roundness makes them;
+    ``worn`` the old top with the badge on it, ``lit`` that of it which tells the light; ``front`` hair, face and things
+    carried, before any cloth; ``left_arm`` / ``right_arm`` skin of an arm that lies before the torso's cloth,
+    ``left_covered`` / ``right_covered`` a forearm in an old sleeve that does; ``uppers`` (2, 256, 192) skin of the arms
+    next to the shoulders, behind any cloth; ``arms`` (2, 256, 192) where the left and the right arm are, covered or
+    not, ``along`` (2, 256, 192) how far down its arm a pixel is (0 shoulder, 0.5 elbow, 1 wrist), ``raised`` the same
+    where all that is near a hand which is held before its upper arm counts as hand, and ``arm_round`` how light their
+    roundness makes them;
     ``neck`` where skin appears if the old collar goes or the new top bares the chest, ``throat`` its narrow middle;
     ``body`` the torso's own extent; ``axis_y`` how far down the torso a pixel is, 0 at the shoulders, 1 at the hips;
     ``size`` from shoulders to hips in grid px.
     """
 
     worn: Array
+    lit: Array
     front: Array
     left_arm: Array
     right_arm: Array
     left_covered: Array
     right_covered: Array
+    uppers: Array
     arms: Array
     along: Array
+    raised: Array
     arm_round: Array
     neck: Array
     throat: Array
@@ -62,12 +71,16 @@ def regions(person: Person) -> Regions:
 
     chin = _chin_height(person, points, axis_y, size)
     face = decided(person.probability(Label.FACE)) * chin
-    front = np.maximum.reduce([face, *(decided(person.probability(label)) for label in (Label.HAIR, Label.CARRIED))])
-    worn = _closed(decided(person.probability(*WORN_TOP)))
-    arms, shapes, alongs, rounds, sleeves = [], [], [], [], []
+    badge = hanging(person, size)
+    carried = person.probability(Label.CARRIED) * (1.0 - cv2.dilate(badge, np.ones((5, 5), np.uint8)))
+    front = np.maximum.reduce([face, decided(person.probability(Label.HAIR)), decided(carried)])
+    worn = _closed(np.maximum(decided(person.probability(*WORN_TOP)), badge))
+    reach = 2 * round(_BADGE * size) + 1
+    lit = worn * (1.0 - cv2.dilate(badge, np.ones((reach, reach), np.uint8)))
+    arms, uppers, shapes, alongs, raiseds, rounds, sleeves = [], [], [], [], [], [], []
     for side, label in ((0, Label.LEFT_ARM), (1, Label.RIGHT_ARM)):
         joints = points[[_SHOULDER[side], _ELBOW[side], _WRIST[side]]]
-        along, distance, hand = _limb(joints, x, y)
+        along, raised, distance, hand = _limb(joints, x, y, size * _raised(person, side, size))
         # near the shoulder the cloth lies over the arm, unless the hand is there; farther down a visible arm is before
         # the torso
         at_hand = smoothstep(0.3, 0.2, hand / size)
@@ -75,8 +88,10 @@ def regions(person: Person) -> Regions:
         skin = person.probability(Label.LEFT_ARM, Label.RIGHT_ARM, Label.FACE) * (1.0 - chin) * at_hand
         shown = np.maximum(smoothstep(0.22, 0.34, along), at_hand)
         arms.append(decided(np.maximum(person.probability(label), skin)) * shown)
+        uppers.append(decided(person.probability(label)) * person.matte * (1.0 - shown))
         radius = size * np.interp(along, [0.0, 0.5, 1.0], [0.125, 0.095, 0.07]).astype(np.float32)
         alongs.append(along)
+        raiseds.append(raised)
         shapes.append(np.clip((radius - distance) / 2.0 + 0.5, 0.0, 1.0))
         # an old sleeve before the torso: an arm is in it, and it stays before the torso when the sleeve goes
         forearm = shapes[-1] * smoothstep(0.4, 0.55, along) * smoothstep(1.12, 1.0, along)
@@ -93,13 +108,16 @@ def regions(person: Person) -> Regions:
     throat = smoothstep(0.17, 0.13, np.abs(axis_x)) * smoothstep(0.10, 0.02, axis_y) * (axis_y > -0.6)
     return Regions(
         worn=worn,
+        lit=lit,
         front=front.astype(np.float32),
         left_arm=arms[0].astype(np.float32),
         right_arm=arms[1].astype(np.float32),
         left_covered=sleeves[0].astype(np.float32),
         right_covered=sleeves[1].astype(np.float32),
+        uppers=np.stack(uppers).astype(np.float32),
         arms=np.stack(shapes).astype(np.float32),
         along=np.stack(alongs),
+        raised=np.stack(raiseds),
         arm_round=np.maximum(rounds[0], rounds[1]).astype(np.float32),
         neck=neck.astype(np.float32),
         throat=throat.astype(np.float32),
@@ -142,19 +160,30 @@ def _in_front(person: Person, side: int, size: float, arm: Array, at_hand: Array
     return float(smoothstep(0.15, -0.1, np.asarray(ahead)) * smoothstep(0.02, 0.1, np.asarray(seen)))
 
 
-def _limb(joints: Array, x: Array, y: Array) -> tuple[Array, Array, Array]:
+def _raised(person: Person, side: int, size: float) -> float:
+    """1 where the wrist is nearer to the camera than the shoulder, and the forearm before the upper arm, else 0."""
+    scale = size * person.crop.height / CROP_SIZE[0]
+    ahead = float(person.pose.depth[_SHOULDER[side]] - person.pose.depth[_WRIST[side]]) / max(scale, 1.0)
+    return float(ahead > 0.3)
+
+
+def _limb(joints: Array, x: Array, y: Array, raised: float) -> tuple[Array, Array, Array, Array]:
     """For each pixel the nearest place along shoulder (0), elbow (0.5), wrist (1), past it for the hand (up to 1.5),
-    the distance to it in px, and the distance to the wrist and hand."""
-    best = np.full(x.shape, np.inf, np.float32)
-    along = np.zeros(x.shape, np.float32)
+    the same with room for a raised hand, the distance to it in px, and the distance to the wrist and hand.
+
+    Of a ``raised`` forearm, told by the body's size in px, is all that is as near to it as forearms are wide, though
+    the upper arm behind may be nearer.
+    """
+    places, distances = [], []
     for n, (a, b, longest) in enumerate(((joints[0], joints[1], 1.0), (joints[1], joints[2], 1.9))):
         v = b - a
         t = ((x - a[0]) * v[0] + (y - a[1]) * v[1]) / max(float(v @ v), 1e-3)
         t = np.clip(t, 0.0, longest)
-        distance = np.hypot(x - a[0] - t * v[0], y - a[1] - t * v[1])
-        nearer = distance < best
-        best = np.where(nearer, distance, best)
-        along = np.where(nearer, (n + t) / 2, along)
+        places.append((n + t) / 2)
+        distances.append(np.hypot(x - a[0] - t * v[0], y - a[1] - t * v[1]))
+    fore = (distances[1] < distances[0]) | (distances[1] < _FOREARM * raised)
+    along, best = (np.where(fore, pair[1], pair[0]).astype(np.float32) for pair in (places, distances))
+    hands = (distances[1] < _HAND * raised) & (places[1] > 0.95)
     reach = joints[2] + 0.35 * (joints[2] - joints[1])
     hand = np.minimum(np.hypot(x - joints[2][0], y - joints[2][1]), np.hypot(x - reach[0], y - reach[1]))
-    return along.astype(np.float32), best.astype(np.float32), hand.astype(np.float32)
+    return along, np.where(hands, places[1], along).astype(np.float32), best, hand.astype(np.float32)

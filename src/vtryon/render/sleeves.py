@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 
 from vtryon.render.filters import fill_smoothly, smoothstep
@@ -19,16 +20,20 @@ from vtryon.warp.sampler import Layer
 _JOINTS = {Part.LEFT_SLEEVE: (11, 13, 15), Part.RIGHT_SLEEVE: (12, 14, 16)}
 _CUFF = (0.08, 0.14)  # arm lengths before the end: there the cuff itself has to decide
 _PAST = (0.0, 0.04)
+_LOOSE = 0.07  # shoulders to hips: how far an old sleeve stands off
+_RAISED = (0.04, 0.10)
+_EVEN = 0.1  # arm lengths by which a sleeve's last row may lie off where the others expect it
 
 
-def past_cuff(person: Person, warp: Warp, where: Regions) -> Array:
+def past_cuff(person: Person, warp: Warp, along: Array) -> Array:
     """(h, w, 2): how far past the end of the new sleeve a pixel of the left or of the right arm lies, in arm lengths;
-    negative in the sleeve. No sleeve is one without length."""
+    negative in the sleeve. ``along`` (2, h, w) is where on the arm it is, as :class:`~vtryon.render.regions.Regions`
+    tells. No sleeve is one without length."""
     ends = [
         reach(warp[part].points, person.pose.points[list(joints)]) if part in warp.parts else 0.0
         for part, joints in _JOINTS.items()
     ]
-    return np.asarray(where.along.transpose(1, 2, 0) - np.array(ends, np.float32))
+    return np.asarray(along.transpose(1, 2, 0) - np.array(ends, np.float32))
 
 
 def sleeved(past: Array) -> Array:
@@ -44,21 +49,42 @@ def before_cuff(past: Array, where: Regions) -> Array:
     return np.asarray(np.concatenate([1.0 - bare.max(-1, keepdims=True), inside], -1), np.float32)
 
 
+def past_sleeve(past: Array) -> Array:
+    """(h, w, 2): how surely a pixel of an arm lies past the end of its new sleeve, from :func:`past_cuff`: what is seen
+    of the arm there, a forearm or a hand that is raised before the upper arm, is before that sleeve."""
+    return np.asarray(smoothstep(*_RAISED, past), np.float32)
+
+
+def loose(where: Regions, wearing: Array, parts: Sequence[Layer]) -> Array:
+    """(h, w, 2): where beside an elbow the new sleeve goes to the old one's outline: there old sleeves stand off the
+    arm, and the scene behind them is a guess. Not where the torso's cloth is; ``wearing`` from :func:`sleeved`."""
+    torso = next(layer.alpha.cpu().numpy() for layer in parts if layer.part == Part.TORSO)
+    wide = 2 * round(_LOOSE * where.size) + 1
+    around = cv2.dilate(where.arms.transpose(1, 2, 0), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (wide, wide)))
+    elbow = smoothstep(0.18, 0.1, np.abs(where.along - 0.5)).transpose(1, 2, 0)
+    return np.asarray(around * elbow * wearing * (1.0 - torso)[..., None], np.float32)
+
+
 def reach(points: Array, arm: Array) -> float:
     """How far down the arm (3, 2) a sleeve's lattice ``points`` (rows, columns, 2) goes: 0 shoulder, 0.5 elbow, 1
     wrist.
 
-    Row by row, and never back: a forearm that is bent up passes by the upper arm again.
+    The rows follow each other evenly, and all of them are looked at: where the forearm is seen before the upper arm,
+    the nearest place of the arm to a single row may be on the other bone.
     """
-    f = np.linspace(0.0, 1.0, 101)
-    bones = np.minimum(2 * f, 1.0)[:, None] * (arm[1] - arm[0]) + np.maximum(2 * f - 1, 0.0)[:, None] * (
-        arm[2] - arm[1]
-    )
-    places = arm[0] + bones
-    at = 0
-    for middle in points[:, points.shape[1] // 2]:
-        at += int(np.linalg.norm(places[at:] - middle, axis=1).argmin())
-    return float(f[at])
+    middles = points[:, points.shape[1] // 2]
+    ends = np.linspace(0.0, 1.0, 101)
+    shares = np.linspace(0.0, 1.0, len(middles))
+    off = np.linalg.norm(_on_arm(arm, ends[:, None] * shares) - middles, axis=-1)
+    end = float(ends[off[:, 1:].sum(axis=1).argmin()])
+    near = ends[np.abs(ends - end) <= _EVEN]
+    return float(near[np.linalg.norm(_on_arm(arm, near) - middles[-1], axis=-1).argmin()])
+
+
+def _on_arm(arm: Array, at: Array) -> Array:
+    """(..., 2) points of the arm (3, 2) at places ``at`` (...) down it."""
+    upper, fore = np.minimum(2 * at, 1.0)[..., None], np.maximum(2 * at - 1, 0.0)[..., None]
+    return np.asarray(arm[0] + upper * (arm[1] - arm[0]) + fore * (arm[2] - arm[1]))
 
 
 def sleeves_continued(arms: Array, parts: Sequence[Layer], where: Regions, light: Array, wearing: Array) -> Array:

@@ -111,6 +111,7 @@ class FitState:
 
 
 _WIDTH = (0.95, 1.2)  # of the lattice's own half width
+_ARM = 0.2  # b from the bone of an arm in a sleeve to the farthest outline that is still the sleeve's
 _OUTLINE_PACE = 0.12  # share of the new frame in the remembered outline
 
 
@@ -235,19 +236,34 @@ def outline_factors(person: Person, across: Array, points: Array, limits: tuple[
 
     ``points`` (rows, columns, 2) frame px; ``across`` unit vector from their first column to the last. The worn garment
     shows in the matte too, so its width is only trusted within ``limits`` of what the new one has by itself; a wider
-    outline is an arm at rest or a wide old garment.
+    outline is a wide old garment. Bare arms are told from the body by their labels; an arm in a sleeve by its bone: an
+    outline beyond that is the sleeve's, and nothing is known of the torso there.
     """
     factors = np.ones((len(points), 2))
-    bare = np.clip(person.matte - person.probability(Label.LEFT_ARM, Label.RIGHT_ARM), 0.0, 1.0)
+    arm = _ARM * float(np.linalg.norm(person.pose.points[[23, 24]].mean(0) - person.pose.points[[11, 12]].mean(0)))
+    body = np.clip(person.matte - person.probability(Label.LEFT_ARM, Label.RIGHT_ARM), 0.0, 1.0)
     for i, row in enumerate(points[1:], start=1):
         centre = row.mean(0)
         half = max(float(np.linalg.norm(row[-1] - row[0])) / 2, 1e-3)
+        arms = _arms_at(person, centre, across)
         for j, sign in enumerate((-1.0, 1.0)):
-            edge = edge_along(person, bare, centre, sign * across, half)
-            if edge is not None:
+            edge = edge_along(person, body, centre, sign * across, half)
+            if edge is not None and not ((arms * sign < edge) & (arms * sign > edge - arm)).any():
                 factors[i, j] = np.clip(edge / half, *limits)
     factors[0] = (1.0 + factors[1]) / 2
     return factors
+
+
+def _arms_at(person: Person, centre: Array, across: Array) -> Array:
+    """(N,) px from ``centre`` along ``across`` at which the bones of the arms cross the line through both."""
+    found = []
+    for side in (LEFT, RIGHT):
+        arm = person.pose.points[list(side.values())] - centre
+        x, y = arm @ across, arm @ np.array([-across[1], across[0]])
+        for a in range(len(arm) - 1):
+            if (y[a] < 0) != (y[a + 1] < 0):
+                found.append(x[a] + (x[a + 1] - x[a]) * y[a] / (y[a] - y[a + 1]))
+    return np.array(found)
 
 
 def edge_along(

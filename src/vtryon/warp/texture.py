@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,9 +42,11 @@ class Texture:
         sleeves = [_sleeve(garment, part, side) for part, side in ((Part.LEFT_SLEEVE, "l"), (Part.RIGHT_SLEEVE, "r"))]
         reach = [alpha * cv2.dilate(m.astype(np.uint8), grow) for m in sleeves]
         torso = alpha * ~(sleeves[0] | sleeves[1])
+        lattice = garment_lattices(garment)[Part.TORSO]
+        patterned = _patterned(garment, lattice)
         planes = np.concatenate(
             [
-                garment.rgb.astype(np.float32) / 255.0,
+                _evened(garment, sleeves, 1.0 - patterned),
                 np.stack([torso, _from_behind(garment, torso), *reach, _wrapped(garment, torso)], -1).astype(
                     np.float32
                 ),
@@ -57,7 +60,6 @@ class Texture:
             scale = size[0] / alpha.shape[1]
         else:
             scale = 1.0
-        lattice = garment_lattices(garment)[Part.TORSO]
         rows = np.stack(
             [lattice[:, 0, 1], lattice.mean(1)[:, 0], np.maximum(lattice[:, -1, 0] - lattice[:, 0, 0], 2.0) / 2], -1
         )
@@ -66,7 +68,7 @@ class Texture:
             scale,
             torch.from_numpy(rows).float().to(device),
             torch.from_numpy(garment.cloth.astype(np.float32) / 255.0).to(device),
-            _patterned(garment, lattice),
+            patterned,
         )
 
     def sample(self, points: Tensor, planes: slice = slice(None)) -> Tensor:
@@ -91,6 +93,35 @@ def _sleeve(garment: Garment, part: Part, side: str) -> Array:
     d = armpit - shoulder
     beyond = (x - shoulder[0]) * d[1] - (y - shoulder[1]) * d[0]
     return np.asarray((garment.parts == part) & ((beyond if part == Part.LEFT_SLEEVE else -beyond) > 0))
+
+
+_EVENED = 0.85  # share of a sleeve's own light and shade that is taken out of it
+_SOFT = 0.012  # of the picture's longer side: what is larger is light
+
+
+def _evened(garment: Garment, sleeves: Sequence[Array], plain: float) -> Array:
+    """(H, W, 3) float32 colours in [0, 1], those of ``sleeves`` (H, W) bool freed from most of their picture's light,
+    as far as the cloth is ``plain`` (0 to 1).
+
+    In it they hang beside the torso, in its shade and in folds of their own; along a bent arm these would be dashes.
+    The light of the scene comes from the person.
+    """
+    import cv2
+
+    rgb = garment.rgb.astype(np.float32) / np.float32(255)
+    light = rgb @ np.array([0.2126, 0.7152, 0.0722], np.float32)
+    sigma = _SOFT * max(light.shape)
+    for sleeve in sleeves:
+        mask = (sleeve & (garment.alpha > 0.5)).astype(np.float32)
+        if not mask.any():
+            continue
+        weight = cv2.GaussianBlur(mask, (0, 0), sigma)
+        local = cv2.GaussianBlur(light * mask, (0, 0), sigma) / np.maximum(weight, 1e-3)
+        usual = float(np.median(light[mask > 0]))
+        gain = np.clip(((usual + 0.03) / (local + 0.03)) ** (_EVENED * plain), 0.75, 3.5)
+        near = np.clip(2.0 * weight, 0.0, 1.0)
+        rgb *= (1.0 + near * (gain - 1.0))[..., None]
+    return np.minimum(rgb, 1.0)
 
 
 def _patterned(garment: Garment, lattice: Array) -> float:

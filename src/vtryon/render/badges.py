@@ -1,0 +1,39 @@
+"""Cards that hang on a top by a lanyard: they go with it.
+
+Of a badge labels tell the card, and seldom the strap, which is as thin as their grid is coarse. A card that is kept
+alone floats on the new garment, half transparent where labels waver, and with a piece of strap it comes and goes. What
+is held in a hand, or reaches past the cloth, as bags and scarves do, stays.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from vtryon.types import WORN_TOP, Array, Label, Person
+
+_LARGEST = 0.2, 0.75  # shoulders to hips: across, and down with its strap
+_AROUND = 5  # px: how wide the ring is that tells what it lies on
+_ON_CLOTH, _IN_HAND = 0.65, 0.15  # shares of that ring
+
+
+def hanging(person: Person, size: float) -> Array:
+    """(256, 192) float32: 1 on small things that lie on the worn top and in no hand; ``size`` from shoulders to
+    hips in grid px."""
+    carried = (person.probability(Label.CARRIED) > 0.3).astype(np.uint8)
+    result = np.zeros(carried.shape, np.float32)
+    if not carried.any():
+        return result
+    worn = person.probability(*WORN_TOP) > 0.5
+    arms = person.probability(Label.LEFT_ARM, Label.RIGHT_ARM) > 0.5
+    ring = np.ones((2 * _AROUND + 1, 2 * _AROUND + 1), np.uint8)
+    count, pieces, boxes, _ = cv2.connectedComponentsWithStats(carried, connectivity=8)
+    for n in range(1, count):
+        across, down = boxes[n][[cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]] / size
+        if across > _LARGEST[0] or down > _LARGEST[1]:
+            continue
+        piece = (pieces == n).astype(np.uint8)
+        around = (cv2.dilate(piece, ring) > 0) & (carried == 0)
+        if around.any() and worn[around].mean() > _ON_CLOTH and arms[around].mean() < _IN_HAND:
+            result[piece > 0] = 1.0
+    return result
