@@ -17,7 +17,7 @@ from vtryon.render.filters import GuidedUpsampler, apply_coefficients, fill_in, 
 from vtryon.render.flow import Flow
 from vtryon.render.layered import Layered, Window, enlarged, reduced
 from vtryon.render.refine import GRID, IN_FRONT, KINDS, PLANES, WORN, Refined, RefineNet, load_refine
-from vtryon.types import LANDMARKS, Array, Crop, Label, Person
+from vtryon.types import Array, Crop, Label, Person
 
 _DECIDED = (0.25, 0.75)  # what is given back is a decision, and the grid's pixels are coarse
 _SKIN = tuple(KINDS.index(kind) for kind in ((Label.FACE,), (Label.LEFT_ARM, Label.RIGHT_ARM)))
@@ -193,10 +193,3 @@ def _apart(boxes: list[tuple[int, int, int, int]]) -> list[tuple[int, int, int, 
 
 def _halved(plane: Array) -> Array:
     return cv2.resize(plane, GRID[::-1], interpolation=cv2.INTER_AREA).astype(np.float32)
-
-
-def _nothing() -> Sketch:
-    plane, colours = np.zeros(GRID, np.float32), np.zeros((*GRID, 3), np.float32)
-    kinds = np.zeros((*GRID, len(KINDS)), np.float32)
-    points, visibility = np.zeros((LANDMARKS, 2), np.float32), np.zeros(LANDMARKS, np.float32)
-    return Sketch(colours, kinds, colours, colours, plane, plane, points, visibility)
