@@ -161,3 +161,14 @@ def test_a_forearm_with_its_sleeve_pushed_up_is_before_the_cloth() -> None:
     pushed_up = scenes.person(points, np.where(sleeve, Label.TOP, labels).astype(np.uint8))
     where = regions(replace(pushed_up, pose=replace(pushed_up.pose, depth=depth)))
     assert where.left_covered[on_crop(points[13] + 0.35 * (points[15] - points[13]))] > 0.9
+
+
+def test_light_is_not_read_beside_hair() -> None:
+    """Single hairs on the cloth there are neither labelled as hair nor light."""
+    _, _, labels = scenes.scene()
+    labels[190:300, 225:255] = Label.HAIR
+    where = regions(scenes.person(scenes.body(), labels))
+    row = 100  # crop px are 2.5 of the picture's
+    assert where.worn[row, 104] > 0.9
+    assert where.lit[row, 104] < 0.1
+    assert where.lit[row, 109] > 0.9

@@ -15,6 +15,7 @@ from vtryon.render.filters import smoothstep
 from vtryon.types import CROP_SIZE, WORN_TOP, Array, Label, Person
 
 _BADGE = 0.06  # shoulders to hips: around a badge, its cover and its shadow
+_STRANDS = 9  # crop px across: beside hair, single hairs on the cloth are taken for light
 _FOREARM, _HAND = 0.085, 0.2  # shoulders to hips: from the middle of a forearm and of a hand to their edges
 _SHOULDER, _ELBOW, _WRIST, _INDEX = (11, 12), (13, 14), (15, 16), (19, 20)
 
@@ -76,7 +77,8 @@ def regions(person: Person) -> Regions:
     front = np.maximum.reduce([face, decided(person.probability(Label.HAIR)), decided(carried)])
     worn = _closed(np.maximum(decided(person.probability(*WORN_TOP)), badge))
     reach = 2 * round(_BADGE * size) + 1
-    lit = worn * (1.0 - cv2.dilate(badge, np.ones((reach, reach), np.uint8)))
+    strands = cv2.dilate(decided(person.probability(Label.HAIR)), np.ones((_STRANDS, _STRANDS), np.uint8))
+    lit = worn * (1.0 - np.maximum(cv2.dilate(badge, np.ones((reach, reach), np.uint8)), strands))
     arms, uppers, shapes, alongs, raiseds, rounds, sleeves = [], [], [], [], [], [], []
     for side, label in ((0, Label.LEFT_ARM), (1, Label.RIGHT_ARM)):
         joints = points[[_SHOULDER[side], _ELBOW[side], _WRIST[side]]]
