@@ -11,8 +11,8 @@ from squares import BOX, GREY, STEP, halves, square_scene
 from vtryon.errors import MissingInputError
 from vtryon.evaluate.pairs import make_pair
 from vtryon.evaluate.scenes import Scene, dyed, main_colour, make_background, make_print, validation_scenes
-from vtryon.evaluate.texture import distances, person_of
-from vtryon.types import Label
+from vtryon.evaluate.texture import origins, person_of, sized
+from vtryon.types import Garment, Label
 from vtryon.warp import Spline, Texture, Warp, garment_lattices
 
 
@@ -87,18 +87,35 @@ def test_a_pair_differs_only_in_its_tops(scene: Scene) -> None:
     assert (pair.source == pair.truth)[~pair.region].all()
 
 
+def laid(garment: Garment, scale: float = 1.0, shift: float = 0.0) -> Warp:
+    """The scene's garment where it truly lies, so much larger about its collar, or px to the side."""
+    collar = (garment.keypoints["collar_l"] + garment.keypoints["collar_r"]) / 2
+    splines = []
+    for part, lattice in garment_lattices(garment).items():
+        at = collar + (lattice - collar) * scale
+        splines.append(Spline(part, lattice, ((at - (70, 90)) / 2 + BOX + (shift, 0)).astype(np.float32)))
+    return Warp(tuple(splines), 0.0)
+
+
 def test_distance_of_a_known_shift(scene: Scene) -> None:
-    """A garment laid where it truly lies is 0 away; one laid 3 px to the side is 6 product px away, 3 of 192."""
+    """A garment laid where it truly lies is 0 away; one laid 3 px to the side is 6 product px away."""
     garment, texture = scene.garment(0), Texture.of(scene.garment(0))
     for shift in (0.0, 3.0):
-        splines = tuple(
-            Spline(part, lattice, ((lattice - (70, 90)) / 2 + BOX + (shift, 0)).astype(np.float32))
-            for part, lattice in garment_lattices(garment).items()
-        )
-        found, sleeve = distances(scene, 0, garment, Warp(splines, 0.0), texture)
-        assert len(found) == 100 * 160
+        used, true, sleeve = origins(scene, 0, garment, laid(garment, shift=shift), texture)
+        assert len(used) == 100 * 160
         assert not sleeve.any()
-        assert found.mean() == pytest.approx(shift, abs=0.15)
+        assert np.linalg.norm(used - true, axis=1).mean() == pytest.approx(2 * shift, abs=0.3)
+
+
+def test_what_is_left_when_the_size_is_given(scene: Scene) -> None:
+    """A garment laid too large is right once its true size is known; one laid to the side is not."""
+    garment, texture = scene.garment(0), Texture.of(scene.garment(0))
+    large, aside = (
+        origins(scene, 0, garment, warp, texture) for warp in (laid(garment, 1.15), laid(garment, shift=4.0))
+    )
+    assert np.linalg.norm(large[0] - large[1], axis=1).mean() > 8
+    assert np.linalg.norm(sized(*large, garment) - large[1], axis=1).mean() < 0.5
+    assert np.linalg.norm(sized(*aside, garment) - aside[1], axis=1).mean() > 6
 
 
 def test_the_person_is_known_as_in_use(scene: Scene) -> None:

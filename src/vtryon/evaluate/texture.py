@@ -31,13 +31,14 @@ _BEFORE_CLOTH = (Label.HAIR, Label.LEFT_ARM, Label.RIGHT_ARM)
 
 @dataclass(frozen=True, eq=False)
 class Placed:
-    """One garment on one person: ``torso`` and ``sleeves`` distances (N,) in product px of 192 x 256; ``iou`` of the
-    outline where nothing hides it."""
+    """One garment on one person: ``torso`` and ``sleeves`` distances (N,) in product px of 192 x 256; ``sized`` (N,)
+    the same of both had each part its true width and length; ``iou`` of the outline where nothing hides it."""
 
     kind: str
     yaw: float
     torso: Array
     sleeves: Array
+    sized: Array
     iou: float
 
 
@@ -74,6 +75,7 @@ def summary(many: Sequence[Placed]) -> dict[str, float | None]:
         "95 %": _mean([float(np.percentile(e, 95)) for e in every]),
         "torso": _mean([float(p.torso.mean()) for p in known if p.torso.size]),
         "sleeves": _mean([float(p.sleeves.mean()) for p in known if p.sleeves.size]),
+        "sized": _mean([float(p.sized.mean()) for p in known]),
         "iou": _mean([p.iou for p in many], 3),
     }
 
@@ -90,13 +92,14 @@ def place_top(scene: Scene, top: int, fit: Fitter) -> Placed | None:
     garment = scene.garment(top)
     warp, _ = fit(person_of(scene, old), garment)
     texture = Texture.of(garment)
-    distance, sleeve = distances(scene, top, garment, warp, texture)
+    used, true, sleeve = origins(scene, top, garment, warp, texture)
+    distance, left = (np.linalg.norm(at - true, axis=1) * _SHRINK for at in (used, sized(used, true, sleeve, garment)))
     _, alpha = flatten(warp, texture, WINDOW, PICTURE)
     labels = scene.labels(top)
     seen = ~np.isin(labels, _BEFORE_CLOTH)
     ours, true = (alpha > 0.5) & seen, (labels == Label.TOP) & seen
     iou = float((ours & true).sum() / max(int((ours | true).sum()), 1))
-    return Placed(garment.kind, scene.yaw, distance[~sleeve], distance[sleeve], iou)
+    return Placed(garment.kind, scene.yaw, distance[sleeve == 0], distance[sleeve > 0], left, iou)
 
 
 def other_top(scene: Scene, top: int) -> int | None:
@@ -104,13 +107,14 @@ def other_top(scene: Scene, top: int) -> int | None:
     return next((j for j in ((top + 1) % 3, (top + 2) % 3) if scene.landmarks(j) is not None), None)
 
 
-def distances(scene: Scene, top: int, garment: Garment, warp: Warp, texture: Texture) -> tuple[Array, Array]:
-    """(N,) distances in product px of 192 x 256 of the pixels whose origin is known, and (N,) bool: on a sleeve."""
+def origins(scene: Scene, top: int, garment: Garment, warp: Warp, texture: Texture) -> tuple[Array, Array, Array]:
+    """Used and true origin (N, 2) in product px of the pixels whose origin is known, and (N,) which sleeve they are of:
+    its :class:`~vtryon.types.Part`, 0 for none."""
     picture, product = scene.correspondence(top)
     columns, rows = picture.astype(int).T
     at = np.minimum(product.astype(int), (PRODUCT[1] - 1, PRODUCT[0] - 1))
     owner = garment.parts[at[:, 1], at[:, 0]]
-    away = np.full(len(product), np.nan)
+    used = np.full(product.shape, np.nan)
     for spline in warp.splines:
         points, _ = backward_map(spline, WINDOW, PICTURE)
         if spline.part == Part.TORSO:
@@ -118,9 +122,30 @@ def distances(scene: Scene, top: int, garment: Garment, warp: Warp, texture: Tex
             mine = ~np.isin(owner, [p for p in warp.parts if p != Part.TORSO])
         else:
             mine = owner == spline.part
-        used = points.numpy()[rows[mine], columns[mine]]
-        away[mine] = np.linalg.norm(used - product[mine], axis=1) * _SHRINK
-    return away, np.isin(owner, (Part.LEFT_SLEEVE, Part.RIGHT_SLEEVE))
+        used[mine] = points.numpy()[rows[mine], columns[mine]]
+    return used, product, np.where(np.isin(owner, (Part.LEFT_SLEEVE, Part.RIGHT_SLEEVE)), owner, 0)
+
+
+def sized(used: Array, true: Array, sleeve: Array, garment: Garment) -> Array:
+    """``used`` origins (N, 2) as they would be had torso and sleeves been laid in their true width and length: each
+    part scaled about the collar or its shoulder, along and across itself, as is best for the ``true`` ones."""
+    points = garment.keypoints
+    ends = {
+        0: ((points["collar_l"] + points["collar_r"]) / 2, points["hem_c"]),
+        **{
+            part: (points[f"shoulder_{side}"], (points[f"cuff_out_{side}"] + points[f"cuff_in_{side}"]) / 2)
+            for part, side in ((Part.LEFT_SLEEVE, "l"), (Part.RIGHT_SLEEVE, "r"))
+        },
+    }
+    result = used.copy()
+    for part, (origin, end) in ends.items():
+        mine = sleeve == part
+        along = (end - origin) / max(float(np.linalg.norm(end - origin)), 1e-6)
+        axes = np.stack([along, (-along[1], along[0])])
+        have, want = (used[mine] - origin) @ axes.T, (true[mine] - origin) @ axes.T
+        scale = (have * want).sum(0) / np.maximum((have * have).sum(0), 1e-6)
+        result[mine] = (have * scale) @ axes + origin
+    return result
 
 
 def person_of(scene: Scene, top: int) -> Person:
