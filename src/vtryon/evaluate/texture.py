@@ -130,13 +130,10 @@ def sized(used: Array, true: Array, sleeve: Array, garment: Garment) -> Array:
     """``used`` origins (N, 2) as they would be had torso and sleeves been laid in their true width and length: each
     part scaled about the collar or its shoulder, along and across itself, as is best for the ``true`` ones."""
     points = garment.keypoints
-    ends = {
-        0: ((points["collar_l"] + points["collar_r"]) / 2, points["hem_c"]),
-        **{
-            part: (points[f"shoulder_{side}"], (points[f"cuff_out_{side}"] + points[f"cuff_in_{side}"]) / 2)
-            for part, side in ((Part.LEFT_SLEEVE, "l"), (Part.RIGHT_SLEEVE, "r"))
-        },
-    }
+    ends = {0: ((points["collar_l"] + points["collar_r"]) / 2, points["hem_c"])}
+    for part, side in ((Part.LEFT_SLEEVE, "l"), (Part.RIGHT_SLEEVE, "r")):
+        cuff = (points[f"cuff_out_{side}"] + points[f"cuff_in_{side}"]) / 2
+        ends[int(part)] = points[f"shoulder_{side}"], cuff
     result = used.copy()
     for part, (origin, end) in ends.items():
         mine = sleeve == part
