@@ -135,8 +135,8 @@ def sized(used: Array, true: Array, sleeve: Array, garment: Garment) -> Array:
         cuff = (points[f"cuff_out_{side}"] + points[f"cuff_in_{side}"]) / 2
         ends[int(part)] = points[f"shoulder_{side}"], cuff
     result = used.copy()
-    for part, (origin, end) in ends.items():
-        mine = sleeve == part
+    for owner, (origin, end) in ends.items():
+        mine = sleeve == owner
         along = (end - origin) / max(float(np.linalg.norm(end - origin)), 1e-6)
         axes = np.stack([along, (-along[1], along[0])])
         have, want = (used[mine] - origin) @ axes.T, (true[mine] - origin) @ axes.T
