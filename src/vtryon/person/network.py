@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,27 @@ Net = TypeVar("Net", bound=nn.Module)
 
 
 @dataclass(frozen=True)
-class ParserSize:
+class UNetSize:
+    """What every U-Net of this kind is described by: ``widths`` channels at 1/2, 1/4, ... of its grid, ``depths``
+    residual blocks at each of them on the way down."""
+
+    widths: tuple[int, ...]
+    depths: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.widths) != len(self.depths) or len(self.widths) < 3:
+            raise ValueError(f"widths and depths must have one length of at least 3, got {self.widths}, {self.depths}")
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+
+
+@dataclass(frozen=True)
+class ParserSize(UNetSize):
     """Everything that describes the network; it travels in the checkpoint.
 
     ``widths`` channels at 1/2, 1/4, 1/8, 1/16 and 1/32 of the crop; ``depths`` residual blocks at each of them on the
@@ -30,18 +51,6 @@ class ParserSize:
     image_channels: int = 5
     pose_channels: int = POSE_CHANNELS
     labels: int = len(Label)
-
-    def __post_init__(self) -> None:
-        if len(self.widths) != len(self.depths) or len(self.widths) < 3:
-            raise ValueError(f"widths and depths must have one length of at least 3, got {self.widths}, {self.depths}")
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @staticmethod
-    def from_dict(data: dict[str, Any]) -> ParserSize:
-        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
-        return ParserSize(**fields)
 
 
 def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:

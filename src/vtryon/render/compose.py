@@ -13,19 +13,19 @@ import math
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-import cv2
 import numpy as np
 import torch
 
 from vtryon.person.crop import picture_on
+from vtryon.render.extent import Extent, extent
 from vtryon.render.filters import GuidedUpsampler, apply_coefficients, smoothstep
 from vtryon.render.flow import Flow, SourceFlow
 from vtryon.render.layered import Layered, Window, enlarged
 from vtryon.render.matting import Edge, split_edge
-from vtryon.render.regions import Regions, regions
+from vtryon.render.regions import regions
 from vtryon.render.reveal import Revealed, reveal
 from vtryon.render.shading import ShadingState, shading
-from vtryon.render.sleeves import before_cuff, loose, past_cuff, past_sleeve, sleeved, sleeves_continued
+from vtryon.render.sleeves import sleeves_continued
 from vtryon.types import CROP_SIZE, Array, Crop, Part, Person
 from vtryon.warp.lattice import Warp
 from vtryon.warp.sampler import Layer, layers
@@ -91,37 +91,17 @@ class Composer:
         planes = _steadied(planes, state, flow)
         with torch.inference_mode():
             small = layers(warp, texture, _crop_window(person.crop), CROP_SIZE, back)
-            covered = _coverage(small)
-            snap = _snapped(small, planes[..., 0], where)
-            room = _room(person, where, warp)
-            snap *= room
-            snap *= before_cuff(past_cuff(person, warp, where.along), where)
-            past = past_cuff(person, warp, where.raised)
-            wearing, beyond = sleeved(past), past_sleeve(past)
-            uppers = where.uppers.transpose(1, 2, 0) * wearing
-            snap[..., 1:] = np.maximum.reduce([snap[..., 1:], uppers, loose(where, wearing, small)])
-            covered = np.maximum(covered, snap.max(-1) * planes[..., 0])
+            extents = extent(person, where, warp, small)
+            covered = np.maximum(_coverage(small), extents.snap.max(-1) * planes[..., 0])
             shown = reveal(picture, person, where, planes[..., 0], covered, planes[..., 4])
-            shown = replace(shown, arms=sleeves_continued(shown.arms, small, where, planes[..., 4], wearing))
+            shown = replace(shown, arms=sleeves_continued(shown.arms, small, where, planes[..., 4], extents.wearing))
             window = _edited(rgb, person.crop, warp, np.maximum(shown.gone, covered))
             if window is None:
                 return rgb.copy(), RenderState(person.shot, person.crop, picture, planes, light_state)
             sharp = layers(warp, texture, window.edges, window.size, back)
-            layered = self._compose(
-                window.of(rgb),
-                window,
-                person,
-                picture,
-                planes,
-                trust,
-                shown,
-                snap,
-                room,
-                wearing,
-                beyond,
-                uppers,
-                sharp,
-            )
+            canvas = _Canvas.of(window.of(rgb), picture, person.crop, window)
+            canvas.uncover(shown)
+            layered = _dressed(canvas, planes, trust, extents, sharp)
             refined = None
             if self._refine is not None:
                 layered, refined = self._refine(layered, picture, person, flow, state.refined if state else None)
@@ -135,52 +115,37 @@ class Composer:
             return None
         return self._flow(state.picture, picture)
 
-    def _compose(
-        self,
-        source: Array,
-        window: Window,
-        person: Person,
-        picture: Array,
-        planes: Array,
-        trust: Array,
-        shown: Revealed,
-        snap: Array,
-        room: Array,
-        wearing: Array,
-        beyond: Array,
-        uppers: Array,
-        sharp: list[Layer],
-    ) -> Layered:
-        canvas = _Canvas.of(source, picture, person.crop, window)
-        canvas.uncover(shown)
-        front, left, right = (canvas.kept(planes, which) for which in (1, 2, 3))
-        # no edge to follow: an old sleeve
-        left, right = (
-            np.maximum(arm, enlarged(planes[..., i], person.crop, window)) for arm, i in ((left, 5), (right, 6))
-        )
-        cloth = canvas.fine(planes[..., 0])
-        for layer in sharp:
-            part = _box(_reached(layer.part, snap, planes, wearing), person.crop, window)
-            if part is None:
-                continue
-            at = part.within(window)
-            before = front[at]
-            if layer.part != Part.LEFT_SLEEVE:
-                before = np.maximum(before, left[at])
-            if layer.part != Part.RIGHT_SLEEVE:
-                before = np.maximum(before, right[at])
-            alpha = layer.alpha.cpu().numpy()[at] * _crisp(room[..., layer.part - 1], person.crop, part)
-            alpha = np.maximum(alpha, cloth[at] * _crisp(snap[..., layer.part - 1], person.crop, part))
-            if layer.part != Part.TORSO:
-                side = layer.part - Part.LEFT_SLEEVE
-                arm = (left, right)[side][at]
-                alpha = alpha * (1.0 - arm * enlarged(beyond[..., side], person.crop, part))
-                alpha = np.maximum(alpha, arm * enlarged(wearing[..., side], person.crop, part))
-                alpha = np.maximum(alpha, canvas.fine(np.ascontiguousarray(uppers[..., side]))[at])
-            doubt = 1.0 - enlarged(trust, person.crop, part)
-            light = enlarged(planes[..., 4], person.crop, part)
-            canvas.lay(layer, part, alpha * (1.0 - before), light * _round(layer.across.cpu().numpy()[at], doubt))
-        return canvas.layered()
+
+def _dressed(canvas: _Canvas, planes: Array, trust: Array, extents: Extent, sharp: list[Layer]) -> Layered:
+    """The garment's parts on the ``canvas``, farthest first, behind what is before each of them."""
+    front, left, right = (canvas.kept(planes, which) for which in (1, 2, 3))
+    # no edge to follow: an old sleeve
+    left, right = (
+        np.maximum(arm, enlarged(planes[..., i], canvas.crop, canvas.window)) for arm, i in ((left, 5), (right, 6))
+    )
+    cloth = canvas.fine(planes[..., 0])
+    for layer in sharp:
+        part = _box(extents.reached(layer.part, planes), canvas.crop, canvas.window)
+        if part is None:
+            continue
+        at = part.within(canvas.window)
+        before = front[at]
+        if layer.part != Part.LEFT_SLEEVE:
+            before = np.maximum(before, left[at])
+        if layer.part != Part.RIGHT_SLEEVE:
+            before = np.maximum(before, right[at])
+        alpha = layer.alpha.cpu().numpy()[at] * _crisp(extents.room[..., layer.part - 1], canvas.crop, part)
+        alpha = np.maximum(alpha, cloth[at] * _crisp(extents.snap[..., layer.part - 1], canvas.crop, part))
+        if layer.part != Part.TORSO:
+            side = layer.part - Part.LEFT_SLEEVE
+            arm = (left, right)[side][at]
+            alpha = alpha * (1.0 - arm * enlarged(extents.beyond[..., side], canvas.crop, part))
+            alpha = np.maximum(alpha, arm * enlarged(extents.wearing[..., side], canvas.crop, part))
+            alpha = np.maximum(alpha, canvas.fine(np.ascontiguousarray(extents.uppers[..., side]))[at])
+        doubt = 1.0 - enlarged(trust, canvas.crop, part)
+        light = enlarged(planes[..., 4], canvas.crop, part)
+        canvas.lay(layer, part, alpha * (1.0 - before), light * _round(layer.across.cpu().numpy()[at], doubt))
+    return canvas.layered()
 
 
 def _steadied(planes: Array, state: RenderState | None, flow: Flow | None) -> Array:
@@ -195,8 +160,7 @@ def _steadied(planes: Array, state: RenderState | None, flow: Flow | None) -> Ar
 class _Canvas:
     """A window of the frame while it is worked on: ``full`` the source and ``out`` what becomes of it under the new
     cloth, (h, w, 3) float32 in [0, 1]; ``small`` the source's crop; ``cover``, ``sleeves`` and ``cloth`` as in
-    :class:`Layered`. Of
-    each mask only the box that it fills is touched."""
+    :class:`Layered`. Of each mask only the box that it fills is touched."""
 
     crop: Crop
     window: Window
@@ -266,15 +230,6 @@ class _Canvas:
         return Layered(self.window, self.full, self.out, self.cover, self.sleeves, self.cloth)
 
 
-def _reached(part: Part, snap: Array, planes: Array, wearing: Array) -> Array:
-    """Where a part of the garment may be drawn: around itself, and a sleeve on all of its arm."""
-    if part == Part.TORSO:
-        return np.asarray(snap[..., part - 1])
-    side = part - Part.LEFT_SLEEVE
-    arm = np.maximum(planes[..., 2 + side], planes[..., 5 + side])
-    return np.asarray(np.maximum(snap[..., part - 1], arm * wearing[..., side]))
-
-
 def _round(across: Array, doubt: Array) -> Array:
     """A torso darkens towards its sides; only used where the old garment tells nothing about the light."""
     return np.asarray(1.0 - doubt * 0.22 * np.abs(across * across * across))
@@ -310,76 +265,6 @@ def _coverage(parts: list[Layer]) -> Array:
     for layer in parts:
         open_ = open_ * (1.0 - layer.alpha)
     return np.asarray((1.0 - open_).cpu().numpy(), np.float32)
-
-
-_YOKE = 0.1  # shoulders to hips: a neckline's upper end is above
-_SKIRT = 1.25, 1.6  # shoulders to hips: how far down hems of tops are, and those of skirts
-
-
-def _room(person: Person, where: Regions, warp: Warp) -> Array:
-    """(h, w, 3): where each part (torso, left, right sleeve) can be at all: the person's outline and a little more.
-
-    Clothes hang on bodies, and the corner of a hem that shows on the far side of a bare arm is a mistake, so the torso
-    keeps to the body without its arms. Below the hips there is more room for what reaches far below them, a skirt.
-    """
-    near, far = (max(2, round(share * where.size)) for share in (0.02, 0.25))
-    shoulders, hips = (person.pose.points[joints].mean(0) for joints in ([11, 12], [23, 24]))
-    down = (hips - shoulders) / max(float(np.linalg.norm(hips - shoulders)), 1.0) ** 2
-    hem = float(((warp[Part.TORSO].points[-1] - shoulders) @ down).mean())
-    skirt = smoothstep(*_SKIRT, np.asarray(hem)) * smoothstep(1.0, 1.3, where.axis_y)
-    rooms = []
-    for outline in (person.matte * (1.0 - np.maximum(where.left_arm, where.right_arm)), person.matte):
-        close, wide = (
-            cv2.GaussianBlur(cv2.dilate(outline, np.ones((2 * r + 1, 2 * r + 1), np.uint8)), (0, 0), 1.0)
-            for r in (near, far)
-        )
-        rooms.append(smoothstep(0.2, 0.8, close + skirt * (wide - close)))
-    return np.stack([rooms[0], rooms[1], rooms[1]], -1).astype(np.float32)
-
-
-def _snapped(parts: list[Layer], worn: Array, where: Regions) -> Array:
-    """(h, w, 3): where each part (torso, left, right sleeve) is continued over the old garment's edge.
-
-    Where the old outline lies just outside the new one, the new cloth takes it over: its colours go on past its
-    outline, and a natural edge stays where it is instead of a sliver of guessed skin or background.
-    """
-    alphas = np.zeros((*worn.shape, 3), np.float32)
-    for layer in parts:
-        alphas[..., layer.part - 1] = layer.alpha.cpu().numpy()
-    reach = [max(2, round(share * where.size)) for share in (0.06, 0.12)]
-    # soft anyway, so at half the size; dilation by a disc is the dearest step of a frame otherwise
-    half = cv2.resize(alphas, (worn.shape[1] // 2, worn.shape[0] // 2), interpolation=cv2.INTER_AREA)
-    low, high = (
-        cv2.resize(cv2.dilate(half, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (r | 1, r | 1))), worn.shape[::-1])
-        for r in reach
-    )
-    # shoulders are where outlines differ most and where a gap looks worst; a hem or a cuff has a place of its own
-    shoulder = smoothstep(0.45, 0.25, where.axis_y)[..., None] * float(len(parts) > 1)  # a strap stays a strap
-    near = cv2.GaussianBlur(low + shoulder * (high - low), (0, 0), 1.0)
-    distance = cv2.GaussianBlur(alphas, (0, 0), reach[1])
-    opening = np.maximum.reduce([layer.opening.cpu().numpy() for layer in parts])
-    # nor is there cloth above a neckline, though the old collar was
-    above = np.maximum.accumulate(opening[::-1], axis=0)[::-1] * smoothstep(_YOKE, 0.0, where.axis_y)
-    opening = np.maximum(opening, above)
-    bare = np.maximum(where.throat, cv2.dilate(opening, np.ones((3, 3), np.uint8)))
-    owner = distance >= distance.max(-1, keepdims=True) - 1e-6
-    room = np.repeat((1.0 - bare)[..., None], 3, axis=2)
-    room[..., Part.TORSO - 1] *= _above_hem(alphas[..., Part.TORSO - 1], where.axis_y)
-    # of the part itself only what is well inside: the video's pixels have a better edge than this grid
-    inside = smoothstep(0.5, 1.0, cv2.GaussianBlur(alphas, (0, 0), 1.0))
-    return np.asarray(np.maximum(near * owner * room, inside), np.float32)
-
-
-def _above_hem(torso: Array, axis_y: Array) -> Array:
-    """(h, w): 1 above the new hem and 0 below it. Its place is the garment's own, and what labels call the old top
-    below it may be trousers."""
-    lowest = np.where(torso > 0.5, axis_y, -np.inf).max(0)
-    known = np.isfinite(lowest)
-    if not known.any():
-        return np.ones_like(axis_y)
-    columns = np.arange(len(lowest))
-    hem = cv2.blur(np.interp(columns, columns[known], lowest[known])[None].astype(np.float32), (9, 1))
-    return smoothstep(0.02, 0.0, axis_y - hem)
 
 
 def _edited(rgb: Array, crop: Crop, warp: Warp, touched: Array) -> Window | None:

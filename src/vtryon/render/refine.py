@@ -13,7 +13,7 @@ skin, hair or a thing carried and are not sure of the old top: there labels err,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from torch.nn import functional
 from vtryon import weights
 from vtryon.errors import BadInputError
 from vtryon.person.heatmaps import POSE_CHANNELS
-from vtryon.person.network import Block, conv
+from vtryon.person.network import Block, UNetSize, conv
 from vtryon.types import WORN_TOP, Label
 
 GRID = (128, 96)
@@ -59,7 +59,7 @@ _OLD_TOP = (0.75, 0.5)  # the same of the old top
 
 
 @dataclass(frozen=True)
-class RefineSize:
+class RefineSize(UNetSize):
     """Everything that describes the network; it travels in the checkpoint.
 
     ``widths`` channels at 1/2, 1/4, ... of the grid, ``depths`` residual blocks at each on the way down; ``fine``
@@ -69,18 +69,6 @@ class RefineSize:
     widths: tuple[int, ...] = (16, 28, 48, 64, 80)
     depths: tuple[int, ...] = (1, 1, 2, 2, 1)
     fine: int = 8
-
-    def __post_init__(self) -> None:
-        if len(self.widths) != len(self.depths) or len(self.widths) < 3:
-            raise ValueError(f"widths and depths must have one length of at least 3, got {self.widths}, {self.depths}")
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @staticmethod
-    def from_dict(data: Mapping[str, Any]) -> RefineSize:
-        about: dict[str, Any] = {k: v if isinstance(v, int) else tuple(v) for k, v in data.items()}
-        return RefineSize(**about)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ distinctiveness has to tell.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from torch.nn import functional
 from vtryon import weights
 from vtryon.errors import BadInputError
 from vtryon.person.heatmaps import POSE_CHANNELS
-from vtryon.person.network import Block, conv
+from vtryon.person.network import Block, UNetSize, conv
 from vtryon.render.inputs import CANDIDATES, IMAGE_CHANNELS
 
 STATE_CHANNELS = 4
@@ -39,7 +39,7 @@ _COLOURS = 3
 
 
 @dataclass(frozen=True)
-class RendererSize:
+class RendererSize(UNetSize):
     """Everything that describes the network; it travels in the checkpoint.
 
     ``widths`` channels at 1/2, 1/4, 1/8, 1/16 and 1/32 of the crop; ``depths`` residual blocks at each on the way down;
@@ -53,16 +53,7 @@ class RendererSize:
     def __post_init__(self) -> None:
         if self.memory not in MEMORIES:
             raise ValueError(f"memory must be one of {', '.join(MEMORIES)}, got {self.memory!r}")
-        if len(self.widths) != len(self.depths) or len(self.widths) < 3:
-            raise ValueError(f"widths and depths must have one length of at least 3, got {self.widths}, {self.depths}")
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @staticmethod
-    def from_dict(data: Mapping[str, Any]) -> RendererSize:
-        about: dict[str, Any] = {k: v if isinstance(v, str) else tuple(v) for k, v in data.items()}
-        return RendererSize(**about)
+        super().__post_init__()
 
 
 @dataclass(frozen=True, eq=False)
