@@ -64,6 +64,12 @@ def parser() -> argparse.ArgumentParser:
     still.add_argument("--seconds", type=float, default=3.0)
     still.add_argument("--seed", type=int, default=0, help="of the noise")
 
+    rebuilt = names.add_parser(
+        "reconstruction", parents=[common, drawn, labels, data], help="photographs of people back in their own top"
+    )
+    rebuilt.add_argument("--every", type=int, default=1, help="every so many photographs count")
+    rebuilt.add_argument("--seed", type=int, default=0, help="of what is painted over them")
+
     damage = names.add_parser(
         "damage", parents=[common, drawn, labels, data], help="leftover and damage on photographs"
     )
@@ -120,6 +126,12 @@ def run(options: argparse.Namespace) -> Any:
         from vtryon.evaluate.pairs import measure_pairs
 
         return measure_pairs(
+            options.data, labeller=labeller, warp=warp, draw=draw, every=options.every, seed=options.seed
+        )
+    if options.measure == "reconstruction":
+        from vtryon.evaluate.reconstruction import measure_reconstruction
+
+        return measure_reconstruction(
             options.data, labeller=labeller, warp=warp, draw=draw, every=options.every, seed=options.seed
         )
     if options.measure == "still":

@@ -105,25 +105,47 @@ def photograph_cases(
     """Photograph number ``which`` in a painted old top (H, W, 3) uint8, to be dressed in its own top and in another;
     None where nothing is to be learned from it."""
     rgb, labels, points = np.array(people.picture[which]), np.array(people.labels[which]), people.pose[which, :, :2]
-    size = float(np.linalg.norm(points[[23, 24]].mean(0) - points[[11, 12]].mean(0)))
-    own = np.isin(labels, WORN_TOP)
-    if size < _SMALLEST or own.sum() < 0.15 * size * size:
+    over = Over.some(labels, points, rng)
+    if over is None:
         return None
-    along = {label: _along(points[list(chain)], labels.shape) for label, chain in _CHAINS}
-    old = old_top(labels, points, along, size, rng)
-    if (old & ~own).sum() < _LEAST:
-        return None
-    source = painted(rgb, labels, old, points, size, printed(wardrobe.cloths, rng), rng)
-    cases = [_in_another(rgb, labels, old, along, wardrobe.any(rng))]
-    if (labels == Label.OUTER).sum() < 0.1 * own.sum():  # what is worn under a jacket ends where nobody sees it
+    source = painted(rgb, labels, over.old, points, over.size, printed(wardrobe.cloths, rng), rng)
+    cases = [_in_another(rgb, labels, over.old, over.along, wardrobe.any(rng))]
+    if over.own_ends:
         try:
-            garment = _cut_out(rgb, own, 0.1 * size)
+            garment = cut_out(rgb, over.own, 0.1 * over.size)
         except BadInputError:
             pass
         else:
             everywhere = np.ones(labels.shape, np.float32)
-            cases.append(Case(garment, rgb, everywhere, (~old & ~own).astype(np.float32), everywhere))
+            cases.append(Case(garment, rgb, everywhere, (~over.old & ~over.own).astype(np.float32), everywhere))
     return _noisy(source, rng), cases
+
+
+@dataclass(frozen=True, eq=False)
+class Over:
+    """Where an ``old`` top (H, W) bool may be painted over somebody and their ``own``; ``along`` each arm (H, W) how
+    far down it a pixel is, 0 at the shoulder, 1 at the wrist; ``size`` px from shoulders to hips; ``own_ends``, whether
+    it is seen where the own top ends: what is worn under a jacket ends where nobody sees it."""
+
+    own: Array
+    old: Array
+    along: dict[Label, Array]
+    size: float
+    own_ends: bool
+
+    @staticmethod
+    def some(labels: Array, points: Array, rng: np.random.Generator) -> Over | None:
+        """Over the person of ``labels`` (H, W) of :class:`Label` with landmarks ``points`` (33, 2) px; None where there
+        is too little of a person or nothing to paint."""
+        size = float(np.linalg.norm(points[[23, 24]].mean(0) - points[[11, 12]].mean(0)))
+        own = np.isin(labels, WORN_TOP)
+        if size < _SMALLEST or own.sum() < 0.15 * size * size:
+            return None
+        along = {label: _along(points[list(chain)], labels.shape) for label, chain in _CHAINS}
+        old = old_top(labels, points, along, size, rng)
+        if (old & ~own).sum() < _LEAST:
+            return None
+        return Over(own, old, along, size, bool((labels == Label.OUTER).sum() < 0.1 * own.sum()))
 
 
 def old_top(labels: Array, points: Array, along: dict[Label, Array], size: float, rng: np.random.Generator) -> Array:
@@ -186,8 +208,9 @@ def _in_another(rgb: Array, labels: Array, old: Array, along: dict[Label, Array]
     return Case(garment, rgb, *(part.astype(np.float32) for part in (stays, stays, stays | covered)))
 
 
-def _cut_out(rgb: Array, own: Array, margin: float) -> Garment:
-    """The own top as a garment of its own; where hands and hair lay before it, cloth goes on under them."""
+def cut_out(rgb: Array, own: Array, margin: float) -> Garment:
+    """The top ``own`` (H, W) bool of a picture (H, W, 3) uint8 as a garment of its own, ``margin`` px around it; where
+    hands and hair lay before it, cloth goes on under them. :class:`BadInputError` where it is not one."""
     solid = cv2.morphologyEx(own.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     outlines, _ = cv2.findContours(solid, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     whole: Any = cv2.drawContours(np.zeros_like(solid), outlines, -1, (1,), -1)
