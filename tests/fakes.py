@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -58,7 +58,7 @@ def person(shape: tuple[int, ...]) -> Person:
 
 def try_on(
     frames: Iterable[Frame], garment: Any, *, people: Iterable[Person | None] | None = None, **_: Any
-) -> Iterator[Any]:
+) -> Generator[Any]:
     """Red over everything; nobody is seen in frames darker than 10."""
     from vtryon.pipeline import TryOnFrame
 

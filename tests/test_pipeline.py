@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import weakref
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -153,9 +155,6 @@ def test_an_analysis_of_another_length_is_refused() -> None:
 
 
 def test_steps_are_timed() -> None:
-    from collections import Counter
-    from contextlib import AbstractContextManager, nullcontext
-
     seen: Counter[str] = Counter()
 
     def stage(name: str) -> AbstractContextManager[None]:
@@ -165,6 +164,49 @@ def test_steps_are_timed() -> None:
     frames, people = clip(2)
     list(try_on(frames, SHIRT, options=OPTIONS, people=people, on_stage=stage))
     assert seen == {"warp": 2, "render": 2}
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_steps_side_by_side_change_nothing(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.get_num_threads", lambda: threads)
+    frames, people = clip(4)
+    readers: set[int] = set()
+
+    def read() -> Iterator[Frame]:
+        for frame in frames:
+            readers.add(threading.get_ident())
+            yield frame
+
+    shown = list(try_on(read(), SHIRT, options=OPTIONS, people=people))
+    assert (threading.get_ident() in readers) == (threads == 1)
+    for one, timed in zip(shown, try_on(frames, SHIRT, options=OPTIONS, people=people, on_stage=nothing), strict=True):
+        assert np.array_equal(one.frame.rgb, timed.frame.rgb)
+
+
+def nothing(_name: str) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+def test_left_early_nothing_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.get_num_threads", lambda: 4)
+    frames, people = clip(12)
+    given: list[int] = []
+
+    def read() -> Iterator[Frame]:
+        try:
+            for frame in frames:
+                given.append(frame.index)
+                yield frame
+        finally:
+            given.append(-1)
+
+    before = threading.active_count()
+    shown = try_on(read(), SHIRT, options=OPTIONS, people=people)
+    next(shown)
+    shown.close()
+    assert threading.active_count() == before
+    assert given[-1] == -1
+    assert len(given) < 10
 
 
 # -- with the analysis, on our own clip --------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -315,3 +317,17 @@ def test_files_are_closed(tmp_path: Path) -> None:
         with VideoReader(path) as reader:
             next(iter(reader))
     assert len(os.listdir(handles)) <= before
+
+
+def test_closing_waits_for_a_thread_that_reads(tmp_path: Path) -> None:
+    path = media.make(tmp_path / "clip.mp4", media.Spec(count=200))
+    for _ in range(5):
+        read: list[Frame] = []
+        with VideoReader(path) as reader:
+            thread = threading.Thread(target=lambda frames=reader, to=read: to.extend(frames))  # type: ignore[misc]
+            thread.start()
+            while reader.frames_read < 3:
+                time.sleep(0.001)
+        thread.join(5)
+        assert not thread.is_alive()
+        assert 3 <= len(read) <= 200, "iteration has ended, and nothing has crashed"

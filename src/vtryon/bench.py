@@ -1,7 +1,8 @@
 """What each stage costs per frame, on a clip and on this machine: ``vtryon benchmark``.
 
-The stages run one after the other on every frame, as in a real run; each second is counted once, for the innermost
-stage that is at work. The first frames are left out: they load models and fill caches.
+To tell what each costs, the stages run one after the other on every frame; each second is counted once, for the
+innermost stage that is at work. How fast a real run is, in which some are at work side by side, is measured after that.
+The first frames are left out of both: they load models and fill caches.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,7 +24,8 @@ from vtryon.errors import BadInputError
 from vtryon.garment import load_garment
 from vtryon.pipeline import TryOnOptions, try_on
 from vtryon.progress import Progress, Report, silent
-from vtryon.video import VideoInfo, VideoReader, VideoWriter
+from vtryon.types import Garment
+from vtryon.video import VideoInfo, VideoReader, VideoWriter, probe
 
 T = TypeVar("T")
 
@@ -54,7 +57,8 @@ class StageCost:
 
 @dataclass(frozen=True)
 class BenchResult:
-    """The outcome: ``device`` with its number format, ``fps`` on the clock with all stages, peak memory in MB."""
+    """The outcome: ``device`` with its number format, the cost of each stage and of all, ``fps`` frames per second of a
+    real run, peak memory in MB."""
 
     clip: Path
     device: str
@@ -127,27 +131,42 @@ def measure(options: BenchOptions, *, progress: Report = silent) -> BenchResult:
     garment = load_garment(options.garment or example("tshirt_red.jpg"))
     device = choose(options.device)
     synchronize, gpu_peak = _gpu(device.device.type)
-    watch = Stopwatch(synchronize)
+    whole = options.warm_up + options.frames
     laps: list[Lap] = []
-    with VideoReader(person) as reader, tempfile.TemporaryDirectory(prefix="vtryon-") as folder:
-        info = reader.info
-        frames = watch.timed("decode", reader)
-        chosen = TryOnOptions(device=options.device)
-        with VideoWriter(
-            Path(folder, "out.mp4"), width=info.width, height=info.height, time_base=info.time_base, source=info
-        ) as writer:
-            watch.lap()
-            for shown in watch.timed("other", try_on(frames, garment, options=chosen, on_stage=watch.stage)):
-                with watch.stage("encode"):
-                    writer.write(shown.frame.rgb, shown.frame.pts)
-                laps.append(watch.lap())
-                progress(Progress("measuring", len(laps), options.warm_up + options.frames))
-                if len(laps) == options.warm_up + options.frames:
-                    break
+    watch = Stopwatch(synchronize)
+    for _ in _frames(person, garment, options, watch):
+        laps.append(watch.lap())
+        progress(Progress("measuring", len(laps), 2 * whole))
     measured = laps[options.warm_up :]
     if not measured:
         raise BadInputError(f"{person}: only {len(laps)} frames; give a longer clip or a smaller --warm-up")
-    return _result(info, str(device), measured, gpu_peak())
+    moments = [time.perf_counter()]
+    for _ in _frames(person, garment, options, None):
+        synchronize()
+        moments.append(time.perf_counter())
+        progress(Progress("measuring", whole + len(moments) - 1, 2 * whole))
+    fps = len(measured) / (moments[-1] - moments[options.warm_up])
+    return _result(probe(person), str(device), measured, round(fps, 2), gpu_peak())
+
+
+def _frames(person: Path, garment: Garment, options: BenchOptions, watch: Stopwatch | None) -> Iterator[None]:
+    """Dress and encode so many frames, one at each step, timed by ``watch``; None: as a real run does."""
+    stage = watch.stage if watch else (lambda _name: nullcontext())
+    chosen = TryOnOptions(device=options.device)
+    with VideoReader(person) as reader, tempfile.TemporaryDirectory(prefix="vtryon-") as folder:
+        info = reader.info
+        frames = watch.timed("decode", reader) if watch else reader
+        with VideoWriter(
+            Path(folder, "out.mp4"), width=info.width, height=info.height, time_base=info.time_base, source=info
+        ) as writer:
+            if watch:
+                watch.lap()
+            with closing(try_on(frames, garment, options=chosen, on_stage=stage if watch else None)) as shown:
+                whole = islice(shown, options.warm_up + options.frames)
+                for one in watch.timed("other", whole) if watch else whole:
+                    with stage("encode"):
+                        writer.write(one.frame.rgb, one.frame.pts)
+                    yield
 
 
 def table(result: BenchResult) -> str:
@@ -166,10 +185,9 @@ def table(result: BenchResult) -> str:
     return "\n".join(lines)
 
 
-def _result(info: VideoInfo, device: str, laps: Sequence[Lap], gpu_peak: float | None) -> BenchResult:
+def _result(info: VideoInfo, device: str, laps: Sequence[Lap], fps: float, gpu_peak: float | None) -> BenchResult:
     stages = sorted({name for lap in laps for name in lap}, key=_order)
     total = _cost([(sum(t for t, _ in lap.values()), sum(c for _, c in lap.values())) for lap in laps])
-    seconds = sum(t for lap in laps for t, _ in lap.values())
     return BenchResult(
         clip=info.path,
         device=device,
@@ -178,7 +196,7 @@ def _result(info: VideoInfo, device: str, laps: Sequence[Lap], gpu_peak: float |
         frames=len(laps),
         stages={name: _cost([lap.get(name, (0.0, 0.0)) for lap in laps]) for name in stages},
         total=total,
-        fps=round(len(laps) / seconds, 2),
+        fps=fps,
         peak_memory_mb=_peak_memory(),
         peak_gpu_memory_mb=gpu_peak,
         environment=describe(),

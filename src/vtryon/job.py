@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -115,8 +115,9 @@ def run(options: RunOptions, *, progress: Report = silent) -> RunResult:
         writer = stack.enter_context(_open_writer(options, reader.info))
         garment, back = garments(options, progress)
         tally = Tally(options.person, progress, reader.frames_estimate)
-        shown = tally.count(dress(reader, garment, back, options, _known_people(options, progress)))
-        people = _written(shown, writer, options.compare)
+        known = _known_people(options, progress)
+        shown = stack.enter_context(closing(dress(reader, garment, back, options, known)))
+        people = _written(tally.count(shown), writer, options.compare)
         if analysis is None:
             deque(people, maxlen=0)
         else:
@@ -223,7 +224,7 @@ def dress(
     people: Iterable[Person | None] | None = None,
     *,
     compose: bool = True,
-) -> Iterator[TryOnFrame]:
+) -> Generator[TryOnFrame]:
     """:func:`vtryon.pipeline.try_on` with these options."""
     chosen = TryOnOptions(fit=options.fit, length=options.length, warp=options.warp, device=options.device)
     return try_on(frames, garment, back=back, options=chosen, people=people, compose=compose)

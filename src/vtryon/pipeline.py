@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from vtryon.ahead import ahead
 from vtryon.types import WARP_METHODS, Array, Frame, Garment, Person
 
 if TYPE_CHECKING:
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
     from vtryon.warp import Fitter
     from vtryon.warp.lattice import Warp
     from vtryon.warp.texture import Texture
+
+
+T = TypeVar("T")
+
+_AHEAD = 4  # frames that are analysed and fitted while one is composed
 
 
 @dataclass(frozen=True)
@@ -81,15 +88,18 @@ def try_on(
     compose: bool = True,
     fit: Fitter | None = None,
     draw: Drawer | None = None,
-) -> Iterator[TryOnFrame]:
+) -> Generator[TryOnFrame]:
     """Dress the person of a video.
 
-    Yields one :class:`TryOnFrame` for every frame, in order. ``garment`` None gives every frame back unchanged (the
-    identity composition). ``back`` is a picture of the garment from behind. ``people`` is a saved analysis of the same
-    frames, one entry each, and replaces it. ``on_stage`` is asked for a context around each step, for timing.
-    ``compose`` False only says where the garment lies: the frames come back as they were, at a fraction of the cost.
-    ``fit`` lays the garment and ``draw`` composes the picture in place of our own, for experiments:
-    ``draw=Composer()`` is the composition by geometry alone.
+    Yields one :class:`TryOnFrame` for every frame, in order. Where torch may use several threads, ``frames`` are read
+    and analysed by one of their own, a few ahead of what is composed; close the generator to stop it early.
+
+    ``garment`` None gives every frame back unchanged (the identity composition). ``back`` is a picture of the garment
+    from behind. ``people`` is a saved analysis of the same frames, one entry each, and replaces it. ``on_stage`` is
+    asked for a context around each step, for timing: all steps are then taken one after the other. ``compose`` False
+    only says where the garment lies: the frames come back as they were, at a fraction of the cost. ``fit`` lays the
+    garment and ``draw`` composes the picture in place of our own, for experiments: ``draw=Composer()`` is the
+    composition by geometry alone.
     """
     from vtryon.person.analyse import analyse
 
@@ -133,6 +143,16 @@ def default_drawer(device: str = "auto") -> Drawer:
     return Composer(Refiner.load(path, device=device))
 
 
+@dataclass(frozen=True, eq=False)
+class _Laid:
+    """A frame with the person in it and where the garment and its back, sampled from ``textures``, lie on them."""
+
+    frame: Frame
+    person: Person
+    warp: Warp
+    textures: tuple[Texture, Texture | None]
+
+
 def _dress(
     pairs: Iterator[tuple[Frame, Person | None]],
     garment: Garment,
@@ -142,36 +162,74 @@ def _dress(
     compose: bool,
     fit: Fitter | None,
     draw: Drawer | None,
-) -> Iterator[TryOnFrame]:
+) -> Generator[TryOnFrame]:
+    stage = on_stage or (lambda _name: nullcontext())
+    draw = draw or default_drawer(options.device)
+    laid = _lay(pairs, garment, back, options, stage, fit)
+    state: Any = None
+    with nullcontext(laid) if on_stage else _beside(laid) as laid:
+        for at in laid:
+            if isinstance(at, Frame):
+                state = None
+                yield TryOnFrame(at, at, None)
+                continue
+            shown = at.frame
+            if compose:
+                with stage("render"):
+                    rgb, state = draw(at.frame.rgb, at.person, at.warp, *at.textures, state)
+                shown = replace(at.frame, rgb=rgb)
+            yield TryOnFrame(shown, at.frame, at.person, at.warp, at.textures[0])
+
+
+@contextmanager
+def _beside(laid: Generator[T]) -> Iterator[Generator[T]]:
+    """The same, made by a thread beside the caller's if torch may use several. Each of the two gets half of them: two
+    on one frame after the other are busier with each other than two on a frame each."""
+    import torch
+
+    threads = torch.get_num_threads()
+    if threads == 1:
+        yield laid
+        return
+    share = partial(torch.set_num_threads, threads // 2)
+    with closing(ahead(laid, _AHEAD, share)) as coming:
+        share()
+        try:
+            yield coming
+        finally:
+            torch.set_num_threads(threads)
+
+
+def _lay(
+    pairs: Iterator[tuple[Frame, Person | None]],
+    garment: Garment,
+    back: Garment | None,
+    options: TryOnOptions,
+    stage: Stage,
+    fit: Fitter | None,
+) -> Generator[_Laid | Frame]:
+    """Where the garment lies in each frame; the bare frame where there is nobody to lay it on."""
     from vtryon.device import choose
     from vtryon.warp import FitOptions, Texture, fitter
 
-    stage = on_stage or (lambda _name: nullcontext())
     device = choose(options.device).device
-    draw = draw or default_drawer(options.device)
     fit = fit or fitter(options.warp, FitOptions(options.fit, options.length))
     textures: tuple[Texture, Texture | None] | None = None
-    fit_state: Any = None
-    render_state: Any = None
+    state: Any = None
     for frame, person in pairs:
         if person is None:
-            fit_state = render_state = None
-            yield TryOnFrame(frame, frame, None)
+            state = None
+            yield frame
             continue
         with stage("warp"):
-            warp, fit_state = fit(person, garment, state=fit_state)
+            warp, state = fit(person, garment, state=state)
             if textures is None:
                 scale = 1.4 * _scale(warp)
                 textures = (
                     Texture.of(garment, scale, device),
                     (Texture.of(back, scale, device) if back is not None else None),
                 )
-        if not compose:
-            yield TryOnFrame(frame, frame, person, warp, textures[0])
-            continue
-        with stage("render"):
-            rgb, render_state = draw(frame.rgb, person, warp, *textures, render_state)
-        yield TryOnFrame(replace(frame, rgb=rgb), frame, person, warp, textures[0])
+        yield _Laid(frame, person, warp, textures)
 
 
 def _scale(warp: Warp) -> float:

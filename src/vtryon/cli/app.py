@@ -58,4 +58,6 @@ def main() -> None:
     # Torch's worker threads spin while they wait; beside other work that made a frame ten times slower (3.1 s against
     # 0.35 s, two busy cores). Read when torch is loaded, so it has to be said before.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # NumPy's spin too, 50 ms of each frame's CPU time, and have but small matrices to share out.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     app()

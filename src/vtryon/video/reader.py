@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+import threading
+from collections.abc import Generator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -67,6 +68,7 @@ class VideoReader:
         self._converter = RgbConverter()
         self._decoder = Decoder(self.info.path, max_pixels=max_pixels)
         self._frames = self._iterate()
+        self._busy = threading.Lock()  # frames may be read by another thread than the one that closes
 
     def __enter__(self) -> Self:
         return self
@@ -78,11 +80,16 @@ class VideoReader:
 
     def close(self) -> None:
         """Let go of the file; iteration ends."""
-        self._frames.close()
-        self._decoder.close()
+        with self._busy:
+            self._frames.close()
+            self._decoder.close()
 
-    def __iter__(self) -> Iterator[Frame]:
-        return self._frames
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Frame:
+        with self._busy:
+            return next(self._frames)
 
     @property
     def bad_frames(self) -> int:
