@@ -18,7 +18,7 @@ import torch
 
 from vtryon.person.crop import picture_on
 from vtryon.render.extent import Extent, extent
-from vtryon.render.filters import GuidedUpsampler, apply_coefficients, smoothstep
+from vtryon.render.filters import GuidedUpsampler, apply_coefficients, largest, smoothstep
 from vtryon.render.flow import Flow, SourceFlow
 from vtryon.render.layered import Layered, Window, enlarged
 from vtryon.render.matting import Edge, split_edge
@@ -92,7 +92,7 @@ class Composer:
         with torch.inference_mode():
             small = layers(warp, texture, _crop_window(person.crop), CROP_SIZE, back)
             extents = extent(person, where, warp, small)
-            covered = np.maximum(_coverage(small), extents.snap.max(-1) * planes[..., 0])
+            covered = np.maximum(_coverage(small), largest(extents.snap) * planes[..., 0])
             shown = reveal(picture, person, where, planes[..., 0], covered, planes[..., 4])
             shown = replace(shown, arms=sleeves_continued(shown.arms, small, where, planes[..., 4], extents.wearing))
             window = _edited(rgb, person.crop, warp, np.maximum(shown.gone, covered))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vtryon.render.filters import smoothstep
+from vtryon.render.filters import largest, smoothstep
 from vtryon.render.regions import Regions
 from vtryon.render.sleeves import before_cuff, loose, past_cuff, past_sleeve, sleeved
 from vtryon.types import Array, Part, Person
@@ -99,7 +99,7 @@ def _snapped(parts: list[Layer], where: Regions) -> Array:
     above = np.maximum.accumulate(opening[::-1], axis=0)[::-1] * smoothstep(_YOKE, 0.0, where.axis_y)
     opening = np.maximum(opening, above)
     bare = np.maximum(where.throat, cv2.dilate(opening, np.ones((3, 3), np.uint8)))
-    owner = distance >= distance.max(-1, keepdims=True) - 1e-6
+    owner = distance >= largest(distance)[..., None] - 1e-6
     room = np.repeat((1.0 - bare)[..., None], 3, axis=2)
     room[..., Part.TORSO - 1] *= _above_hem(alphas[..., Part.TORSO - 1], where.axis_y)
     # of the part itself only what is well inside: the video's pixels have a better edge than this grid

@@ -60,13 +60,13 @@ class Edge:
             band &= cv2.dilate(solid, small) > 0
         if one_colour and sure[0].any():
             usual = np.median(picture[box][sure[0] > 0], axis=0)
-            strange = 0.7 * np.linalg.norm(picture[box] - usual, axis=-1)
-            gap = np.minimum.reduce([np.linalg.norm(picture[box] - cloth, axis=-1) for cloth in cloths]) < strange
+            strange = 0.7 * _length(picture[box] - usual)
+            gap = np.minimum.reduce([_length(picture[box] - cloth) for cloth in cloths]) < strange
             gap &= (mask > 0.5) & (off < 2 * _NEAR)
             sure[0][gap] = 0
             band |= cv2.dilate(gap.astype(np.uint8), small) > 0
         kept, far = _nearest(picture[box], cv2.erode(sure[0], small))
-        apart = [smoothstep(*_APART, np.linalg.norm(kept - cloth, axis=-1)) for cloth in cloths]
+        apart = [smoothstep(*_APART, _length(kept - cloth)) for cloth in cloths]
         soft = cv2.blur(band.astype(np.float32), (3, 3)) * band
         told = soft * (far < _NEAR) * (off < 2 * _NEAR) * apart[0]
         # a colour that could as well be of what stays tells nothing
@@ -143,7 +143,15 @@ def split_edge(full: Array, mask: Array, kept: Array, cloths: Sequence[Array], t
 
 def _between(full: Array, kept: Array, cloth: Array) -> tuple[Array, Array, Array]:
     """Where ``full`` lies between two colours: the share (H, W) of ``kept``, how far off the line it is, the line."""
-    line = kept - cloth
-    length = np.maximum((line * line).sum(-1), 1e-4)
-    share = np.clip(((full - cloth) * line).sum(-1) / length, 0.0, 1.0)
-    return share, np.linalg.norm(full - cloth - share[..., None] * line, axis=-1), line
+    line, away = kept - cloth, full - cloth
+    share = np.clip(_dot(away, line) / np.maximum(_dot(line, line), 1e-4), 0.0, 1.0)
+    return share, _length(away - share[..., None] * line), line
+
+
+def _length(colours: Array) -> Array:
+    """(h, w) of (h, w, 3); three planes added are five times faster than a sum along the last axis."""
+    return np.asarray(np.sqrt(_dot(colours, colours)))
+
+
+def _dot(a: Array, b: Array) -> Array:
+    return np.asarray(a[..., 0] * b[..., 0] + a[..., 1] * b[..., 1] + a[..., 2] * b[..., 2])

@@ -13,7 +13,7 @@ from vtryon import weights
 from vtryon.device import Compute, choose
 from vtryon.person.heatmaps import pose_maps
 from vtryon.person.network import fold
-from vtryon.render.filters import GuidedUpsampler, apply_coefficients, fill_in, smoothstep
+from vtryon.render.filters import GuidedUpsampler, apply_coefficients, fill_in, largest, smoothstep
 from vtryon.render.flow import Flow
 from vtryon.render.layered import Layered, Window, enlarged, reduced
 from vtryon.render.refine import GRID, IN_FRONT, KINDS, PLANES, WORN, Refined, RefineNet, load_refine
@@ -124,7 +124,7 @@ def _given_back(layered: Layered, seen: Sketch, answer: Refined, crop: Crop) -> 
     """The layers with less cloth and more of the source."""
     given, share = (plane[0, 0].cpu().numpy() for plane in (answer.given, answer.share))
     back = share + seen.cover * (given - share)
-    unlike = np.abs(seen.under - seen.source).max(-1)
+    unlike = largest(np.abs(seen.under - seen.source))
     parts = _boxes(back * np.maximum(seen.cover, np.minimum(4 * unlike, 1)), crop, layered.window)
     if not parts:
         return layered

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from vtryon.nearest import nearest
-from vtryon.render.filters import fill_smoothly, smoothstep
+from vtryon.render.filters import fill_smoothly, largest, smoothstep
 from vtryon.render.regions import Regions
 from vtryon.types import Array, Label, Person
 
@@ -73,7 +73,7 @@ def reveal(picture: Array, person: Person, where: Regions, worn: Array, covered:
     # its own texture is the better one
     there = fill + bare[..., None] * (arms - fill), *continued
     skinny = np.maximum(bare, where.neck * where.body)
-    unlike = [np.abs(cv2.blur(rgb, (3, 3)) - colours).max(-1) for colours in there]
+    unlike = [largest(np.abs(cv2.blur(rgb, (3, 3)) - colours)) for colours in there]
     unlike = [unlike[0], *(np.where(skinny > 0.5, u, np.inf) for u in unlike[1:])]
     gone = gone * smoothstep(0.05, 0.14, np.minimum.reduce(unlike))
     return Revealed(*(a.astype(np.float32) for a in (fill, arms, bare, gone)))
