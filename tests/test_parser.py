@@ -170,6 +170,50 @@ def test_the_network_runs_on_every_nth_frame_and_when_the_picture_changes(monkey
     assert runs[-1] == 7
 
 
+def one_label(label: Label) -> Array:
+    share = np.zeros((len(Label), 256, 192), np.float32)
+    share[label] = 1
+    return share
+
+
+def test_what_motion_made_unsure_is_not_held_on_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hand that has gone leaves the picture as it was before, and labels that no longer belong there."""
+    seen = iter([one_label(Label.LEFT_ARM), one_label(Label.TOP)])
+    lost, whole = np.ones((256, 192), np.float32), np.ones((256, 192), np.float32)
+    lost[100:110, 90:100] = 0  # too little to look again at once
+    trusts = iter([lost, whole])
+    monkeypatch.setattr(parsing_room, "_run", lambda *_: next(seen)[None])
+    monkeypatch.setattr(parsing_room, "decided", lambda share, *_: share)
+    monkeypatch.setattr(parsing_room, "carry", lambda _before, _now, planes: (planes, next(trusts)))
+    labeller = ParserLabeller(tiny_net(), every=2, steadiness=0.75)
+    rgb, _, matte = draw(landmarks(0.75))
+    state: object = None
+    for _ in range(3):
+        labels, state = labeller(rgb, pose(), matte, state)
+    assert labels[Label.TOP, 100:110, 90:100].min() == 255
+    assert labels[Label.LEFT_ARM, 20, 20] == pytest.approx(0.75 * 255, abs=1)
+
+
+@pytest.mark.parametrize(("label", "again"), [(Label.LEFT_ARM, True), (Label.TOP, False)])
+def test_arms_in_fast_motion_are_looked_at_again_at_once(
+    label: Label, again: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    share = one_label(Label.BACKGROUND)
+    share[:, 100:140, 80:120] = one_label(label)[:, 100:140, 80:120]
+    trust = np.ones((256, 192), np.float32)
+    trust[100:120, 80:120] = 0
+    runs: list[int] = []
+    monkeypatch.setattr(parsing_room, "_run", lambda *_: runs.append(1) or share[None])
+    monkeypatch.setattr(parsing_room, "decided", lambda share, *_: share)
+    monkeypatch.setattr(parsing_room, "carry", lambda _before, _now, planes: (planes, trust))
+    labeller = ParserLabeller(tiny_net(), every=2)
+    rgb, _, _ = draw(landmarks(0.75))
+    state: object = None
+    for _ in range(2):
+        _, state = labeller(rgb, pose(), np.ones((256, 192), np.float32), state)
+    assert len(runs) == 1 + again
+
+
 @pytest.mark.parametrize("bad", [{"every": 0}, {"steadiness": 1.0}])
 def test_impossible_settings_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="every must be"):

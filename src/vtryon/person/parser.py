@@ -28,6 +28,10 @@ STEADINESS = 0.75
 _LOST = 0.12
 """Share of the person in which carried labels may be distrusted before the network is asked out of turn."""
 
+_ARMS_LOST = 0.15
+"""The same of the arms and what is around them, which move fastest and uncover what flow knows nothing of."""
+
+_AROUND = np.ones((9, 9), np.uint8)
 
 _FORGET = 0.05
 """Weight of a new look in the average that decides between a dress and two pieces."""
@@ -38,11 +42,13 @@ _PLAY = 0.1  # how far beyond ``DRESS`` that average must go to change the decis
 @dataclass(frozen=True, eq=False)
 class LabelState:
     """What the labeller remembers of the crop before: ``grey`` (256, 192) uint8, ``share`` (11, 256, 192) float32
-    label probabilities as decided, ``age`` frames since the network ran, ``dress`` how much of the clothes is a
-    dress on average over time, ``in_dress`` the standing decision."""
+    label probabilities as decided, ``sure`` (256, 192) float32 in [0, 1] how far they can be trusted after all the
+    motion since the network ran, ``age`` frames ago, ``dress`` how much of the clothes is a dress on average over time,
+    ``in_dress`` the standing decision."""
 
     grey: Array
     share: Array
+    sure: Array
     age: int
     dress: float
     in_dress: bool
@@ -86,20 +92,20 @@ class ParserLabeller:
         """See :class:`vtryon.person.Labeller`; the state is a :class:`LabelState`."""
         grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
         before = state if isinstance(state, LabelState) else None
-        trust = np.zeros(CROP_SIZE, np.float32)
+        sure = np.zeros(CROP_SIZE, np.float32)
         if before is not None:
-            carried, trust = carry(before.grey, grey, before.share)
-            lost = float(((1 - trust) * matte).sum()) > _LOST * float(matte.sum())
-            if before.age + 1 < self.every and not lost:
-                return as_bytes(carried), replace(before, grey=grey, share=carried, age=before.age + 1)
+            planes, trust = carry(before.grey, grey, np.concatenate([before.share, before.sure[None]]))
+            carried, sure = planes[:-1], planes[-1] * trust
+            if before.age + 1 < self.every and not _lost(carried, trust, matte):
+                return as_bytes(carried), replace(before, grey=grey, share=carried, sure=sure, age=before.age + 1)
         seen = self.label([(rgb, pose.points, pose.visibility, matte)])[0]
         down = torso_down(pose.points, pose.visibility)
         dress, in_dress = _wears_dress(dress_share(seen, down), before)
         # decided before it is mixed with what was: colours flicker with the sensor's noise as the network does
         share = decided(seen, rgb, pose.points, down, in_dress)
         if before is not None:
-            share = share + (self.steadiness * trust) * (carried - share)
-        return as_bytes(share), LabelState(grey, share, 0, dress, in_dress)
+            share = share + (self.steadiness * sure) * (carried - share)
+        return as_bytes(share), LabelState(grey, share, np.ones(CROP_SIZE, np.float32), 0, dress, in_dress)
 
     def label(self, crops: list[tuple[Array, Array, Array, Array]]) -> Array:
         """(N, 11, 256, 192) float32 label probabilities of single crops as the network gives them, nothing carried.
@@ -107,6 +113,15 @@ class ParserLabeller:
         Each crop is rgb (256, 192, 3) uint8, landmarks (33, 2) crop px, visibility (33,), matte (256, 192) float32.
         """
         return _run(self.net, [network_input(*crop) for crop in crops], self.compute)
+
+
+def _lost(carried: Array, trust: Array, matte: Array) -> bool:
+    """Whether labels ``carried`` (11, 256, 192) with so much ``trust`` (256, 192) are to be looked at anew."""
+    arms = carried[[Label.LEFT_ARM, Label.RIGHT_ARM]].max(axis=0) > 0.3
+    near = cv2.dilate(arms.astype(np.uint8), _AROUND)
+    doubt = 1 - trust
+    parts = ((matte, _LOST), (near, _ARMS_LOST))
+    return any(float((doubt * part).sum()) > most * float(part.sum()) for part, most in parts)
 
 
 def network_input(rgb: Array, points: Array, visibility: Array, matte: Array) -> tuple[Array, Array]:
