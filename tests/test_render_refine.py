@@ -144,6 +144,18 @@ def test_a_cuff_beside_a_hand_is_no_hand(hand: tuple[Array, Person, Array]) -> N
     assert off(given, rgb)[skin].mean() < 4
 
 
+def test_a_badge_is_not_given_back() -> None:
+    """It hung on the old top, and went with it; what is held in a hand is another matter."""
+    points = scenes.body()
+    rgb, _, labels = scenes.scene(points)
+    labels[230:300, 230:250] = Label.CARRIED
+    rgb[labels == Label.CARRIED] = scenes.WHITE
+    person = scenes.person(points, labels)
+    plain, given = dress(None, rgb, person), dress(network(30, 30), rgb, person)
+    assert scenes.near(plain, scenes.BLUE, 80)[235:295, 232:248].mean() > 0.95
+    assert np.array_equal(given[225:305, 225:255], plain[225:305, 225:255])
+
+
 def test_the_gate_wants_some_skin_hair_or_a_thing_carried_and_no_sure_top() -> None:
     image = torch.zeros(1, PLANES, 2, 4)
     share = {kind: LABELS + n for n, kind in enumerate(KINDS)}

@@ -17,13 +17,14 @@ _AROUND = 5  # px: how wide the ring is that tells what it lies on
 _ON_CLOTH, _IN_HAND = 0.65, 0.15  # shares of that ring
 
 
-def hanging(person: Person, size: float) -> Array:
-    """(256, 192) float32: 1 on small things that lie on the worn top and in no hand; ``size`` from shoulders to
-    hips in grid px."""
+def hanging(person: Person) -> Array:
+    """(256, 192) float32 on the crop: 1 on small things that lie on the worn top and in no hand."""
     carried = (person.probability(Label.CARRIED) > 0.3).astype(np.uint8)
     result = np.zeros(carried.shape, np.float32)
     if not carried.any():
         return result
+    points = person.crop.to_crop(person.pose.points)
+    size = max(float(np.linalg.norm(points[[23, 24]].mean(0) - points[[11, 12]].mean(0))), 1.0)
     worn = person.probability(*WORN_TOP) > 0.5
     arms = person.probability(Label.LEFT_ARM, Label.RIGHT_ARM) > 0.5
     ring = np.ones((2 * _AROUND + 1, 2 * _AROUND + 1), np.uint8)

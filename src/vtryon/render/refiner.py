@@ -13,6 +13,7 @@ from vtryon import weights
 from vtryon.device import Compute, choose
 from vtryon.person.heatmaps import pose_maps
 from vtryon.person.network import fold
+from vtryon.render.badges import hanging
 from vtryon.render.filters import GuidedUpsampler, apply_coefficients, fill_in, largest, smoothstep
 from vtryon.render.flow import Flow
 from vtryon.render.layered import Layered, Window, enlarged, reduced
@@ -20,6 +21,7 @@ from vtryon.render.refine import GRID, IN_FRONT, KINDS, PLANES, WORN, Refined, R
 from vtryon.types import Array, Crop, Label, Person
 
 _DECIDED = (0.25, 0.75)  # what is given back is a decision, and the grid's pixels are coarse
+_CARRIED = KINDS.index((Label.CARRIED,))
 _SKIN = tuple(KINDS.index(kind) for kind in ((Label.FACE,), (Label.LEFT_ARM, Label.RIGHT_ARM)))
 _LIKE = (0.35, 0.15)  # from the old top's colour, 0, to the skin's, 1: below, it is the old top
 _DOUBTED = (0.95, 0.7)  # share of the labels that skin has: above, shadows may have any colour
@@ -74,6 +76,9 @@ def sketch(layered: Layered, picture: Array, person: Person) -> Sketch:
     # outside of the window nothing is changed
     under = reduced(layered.under, crop, window, GRID) + (1 - inside)[..., None] * source
     sums = [person.labels[list(kind)].sum(axis=0, dtype=np.float32) for kind in KINDS]
+    badge = hanging(person) * sums[_CARRIED]
+    sums[_CARRIED] -= badge  # it goes with the top that it hangs on
+    sums[WORN] += badge
     kinds = np.stack([_halved(share) for share in sums], -1) / np.float32(255)
     return Sketch(
         source, np.minimum(kinds, 1), np.clip(under, 0, 1), np.clip(cloth, 0, 1), cover, sleeves,

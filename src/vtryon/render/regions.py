@@ -72,7 +72,7 @@ def regions(person: Person) -> Regions:
 
     chin = _chin_height(person, points, axis_y, size)
     face = decided(person.probability(Label.FACE)) * chin
-    badge = hanging(person, size)
+    badge = hanging(person)
     carried = person.probability(Label.CARRIED) * (1.0 - cv2.dilate(badge, np.ones((5, 5), np.uint8)))
     front = np.maximum.reduce([face, decided(person.probability(Label.HAIR)), decided(carried)])
     worn = _closed(np.maximum(decided(person.probability(*WORN_TOP)), badge))
