@@ -11,6 +11,7 @@ from vtryon.types import CROP_SIZE, Array
 
 WORN = np.zeros(CROP_SIZE, np.float32)
 WORN[60:200, 40:150] = 1
+NOTHING = np.zeros_like(WORN)
 INSIDE = np.s_[70:190, 50:140]
 
 
@@ -22,7 +23,7 @@ def picture(cloth: Array) -> Array:
 
 def shade(cloth: Array, state: ShadingState | None = None) -> tuple[Array, Array, ShadingState]:
     rgb = picture(cloth)
-    return shading(rgb, WORN, rgb, state)
+    return shading(rgb, WORN, WORN, rgb, state)
 
 
 Y, X = np.mgrid[: CROP_SIZE[0], : CROP_SIZE[1]].astype(np.float32)
@@ -62,7 +63,7 @@ def test_a_coloured_pattern_is_a_pattern_too() -> None:
     rgb = picture(np.full(CROP_SIZE, 0.5))
     checks = ((X // 8 + Y // 8) % 2 == 0) & (WORN > 0)
     rgb[checks] = (200, 60, 60)
-    _, _, state = shading(rgb, WORN, rgb, None)
+    _, _, state = shading(rgb, WORN, WORN, rgb, None)
     plain = shade(np.full(CROP_SIZE, 0.5))[2]
     assert plain.plain > 0.9
     assert state.plain < 0.3
@@ -76,13 +77,13 @@ def test_noise_on_black_cloth_is_not_folds() -> None:
 
 def test_a_dark_scene_darkens_the_garment() -> None:
     bright, dark = picture(np.full(CROP_SIZE, 0.5)), (picture(np.full(CROP_SIZE, 0.5)) * 0.5).astype(np.uint8)
-    factors = [float(shading(rgb, WORN, rgb, None)[0].mean()) for rgb in (bright, dark)]
+    factors = [float(shading(rgb, WORN, WORN, rgb, None)[0].mean()) for rgb in (bright, dark)]
     assert factors[1] < 0.8 * factors[0]
 
 
 def test_nothing_worn_is_no_error() -> None:
     rgb = picture(np.full(CROP_SIZE, 0.5))
-    factor, trust, _ = shading(rgb, np.zeros(CROP_SIZE, np.float32), rgb, None)
+    factor, trust, _ = shading(rgb, NOTHING, NOTHING, rgb, None)
     assert np.isfinite(factor).all()
     assert trust.max() == 0.0
 
@@ -100,3 +101,14 @@ def test_light_is_smooth_at_the_old_tops_edge() -> None:
     """Where the new garment reaches past the old one, its light has no seam."""
     factor, _, _ = shade(np.full(CROP_SIZE, 0.5) + 0.1 * np.sin(X / 9))
     assert np.abs(np.diff(cv2.blur(factor, (3, 3)), axis=1)).max() < 0.1
+
+
+def test_what_tells_no_light_gets_that_of_the_cloth_around() -> None:
+    """Round a badge nothing is read, and the new cloth there is as bright as beside it."""
+    lit = WORN.copy()
+    lit[110:140, 80:110] = 0
+    rgb = picture(np.where(X < 70, 0.2, 0.6))
+    factor, trust, _ = shading(rgb, WORN, lit, rgb, None)
+    around = np.concatenate([factor[120:130, 70:76].ravel(), factor[120:130, 114:120].ravel()])
+    assert abs(factor[118:132, 88:102].mean() - around.mean()) < 0.06
+    assert trust[118:132, 88:102].min() > 0.95

@@ -82,7 +82,7 @@ class Composer:
         if state is not None and state.shot != person.shot:
             state = None
         where = regions(person)
-        light, trust, light_state = shading(picture, where.lit, rgb, state.light if state else None)
+        light, trust, light_state = shading(picture, where.worn, where.lit, rgb, state.light if state else None)
         planes = np.stack(
             [where.worn, where.front, where.left_arm, where.right_arm, light, where.left_covered, where.right_covered],
             -1,

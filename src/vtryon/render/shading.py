@@ -25,15 +25,19 @@ _PACE = 0.05
 _WORN = 0.9  # a garment on a body is darker than laid out for its photograph (median over the rendered pairs)
 
 
-def shading(crop: Array, worn: Array, frame: Array, state: ShadingState | None) -> tuple[Array, Array, ShadingState]:
+def shading(
+    crop: Array, worn: Array, lit: Array, frame: Array, state: ShadingState | None
+) -> tuple[Array, Array, ShadingState]:
     """Factors (h, w) on the new cloth's colours, how far they can be trusted (h, w), and the state.
 
-    ``crop`` (h, w, 3) uint8 and ``worn`` (h, w) in [0, 1] on the crop grid; ``frame`` (H, W, 3) uint8 for the scene's
-    white. On plain cloth, luminance over its usual level is light: folds and large shadows alike. On patterned cloth
-    a dark stripe is not a shadow, so only the large scale is kept, and less of it.
+    ``crop`` (h, w, 3) uint8, the old garment ``worn`` (h, w) and what of it tells the light, ``lit`` (h, w), both in
+    [0, 1], on the crop grid; ``frame`` (H, W, 3) uint8 for the scene's white. On plain cloth, luminance over its usual
+    level is light: folds and large shadows alike. On patterned cloth a dark stripe is not a shadow, so only the large
+    scale is kept, and less of it. Where worn cloth does not tell, beside hair and round a badge, the light around it
+    goes on.
     """
     light = luminance(crop)
-    solid = cv2.erode(worn, np.ones((5, 5), np.uint8))
+    solid, whole = (cv2.erode(mask, np.ones((5, 5), np.uint8)) for mask in (lit, worn))
     measured = _measure(crop, light, solid, frame)
     if measured is not None:
         state = measured if state is None else _slowly(state, measured)
@@ -45,11 +49,11 @@ def shading(crop: Array, worn: Array, frame: Array, state: ShadingState | None) 
     floor = 0.10
     folds = (fine + floor) / (coarse + floor)
     scene = (coarse + floor) / (state.level + floor)
-    factor = np.power(np.clip(scene, 0.4, 1.8), 0.35 + 0.35 * state.plain) * np.power(
+    factor = np.power(np.clip(scene, 0.4, 1.8), 0.2 + 0.5 * state.plain) * np.power(
         np.clip(folds, 0.6, 1.5), 0.85 * state.plain
     )
     factor = fill_in(factor[..., None].astype(np.float32), solid)[..., 0]
-    reach = np.clip(cv2.GaussianBlur(solid, (0, 0), 3.0) * 2.5, 0.0, 1.0)
+    reach = np.clip(cv2.GaussianBlur(whole, (0, 0), 3.0) * 2.5, 0.0, 1.0)
     factor = 1.0 + (factor - 1.0) * reach
     exposure = _WORN * float(np.clip(state.white / 0.82, 0.35, 1.0))
     return (factor * exposure).astype(np.float32), reach.astype(np.float32), state
