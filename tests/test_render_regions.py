@@ -121,6 +121,22 @@ def test_a_card_in_a_hand_stays() -> None:
     assert where.front[on_crop(np.float32([x, y - 18]))] > 0.95
 
 
+@pytest.mark.parametrize(("share", "kept"), [(0.45, False), (0.9, True)])
+def test_of_what_lies_beside_a_hand_on_the_top_only_what_is_sure_is_no_print(share: float, kept: bool) -> None:
+    points = scenes.hand_on_belly()
+    _, _, labels = scenes.scene(points)
+    x, y = points[15].astype(int)
+    labels[y - 50 : y - 4, x - 20 : x + 20] = Label.CARRIED
+    person = scenes.person(points, labels)
+    planes = person.labels.astype(np.float32)
+    planes[Label.TOP] += (1 - share) * planes[Label.CARRIED]
+    planes[Label.CARRIED] *= share
+    where = regions(replace(person, labels=np.rint(planes).astype(np.uint8)))
+    at = on_crop(np.float32([x, y - 30]))
+    assert (where.front[at] > 0.3) == kept
+    assert (where.worn[at] > 0.7) != kept
+
+
 def test_a_pinhole_in_the_labels_is_no_hole_in_the_garment() -> None:
     points = scenes.body()
     _, _, labels = scenes.scene(points)
