@@ -197,6 +197,19 @@ def test_stripes_of_the_old_top_do_not_show_through() -> None:
     assert np.abs(np.diff(np.stack(rows), axis=0)).max() < 6
 
 
+def test_letters_nearly_of_the_colour_of_skin_go_with_the_top_they_are_on() -> None:
+    printed = np.full((*scenes.SIZE, 3), 30, np.uint8)
+    upper = scenes.body()[[11, 13]].mean(0).astype(int)  # the middle of a sleeve
+    letter = np.s_[upper[1] - 7 : upper[1] + 7, upper[0] - 7 : upper[0] + 7]
+    printed[letter] = np.array(parsing.SKIN) + 14
+    rgb, person, _ = scenes.scene(top=printed)
+    out = dress(rgb, person, scenes.garment(BLUE, kind=GarmentKind.SLEEVELESS)).astype(int)
+    around = out[upper[1] - 12 : upper[1] + 12, upper[0] - 12 : upper[0] + 12].reshape(-1, 3)
+    bare = np.median(around, axis=0)
+    assert np.abs(bare - parsing.SKIN).max() < 60, "the arm is bare"
+    assert np.abs(out[letter].reshape(-1, 3).mean(0) - bare).max() < 6
+
+
 def test_shadow_on_the_old_top_lies_on_the_new_one() -> None:
     grey = np.full((*scenes.SIZE, 3), 170, np.uint8)
     grey[:, :240] = 100

@@ -9,6 +9,7 @@ import pytest
 from vtryon.render.filters import (
     GuidedUpsampler,
     apply_coefficients,
+    attached,
     fill_in,
     fill_smoothly,
     luminance,
@@ -125,3 +126,14 @@ def test_filling_in_at_half_the_size_gives_the_same_where_nothing_is_known() -> 
     outside = cv2.dilate(known, np.ones((5, 5), np.uint8)) == 0
     assert np.abs(half - full)[outside].mean() < 0.02
     assert np.abs(half - full)[outside].max() < 0.1
+
+
+def test_pieces_that_hang_together_with_the_core_are_kept_with_their_soft_edges() -> None:
+    mask, core = np.zeros((40, 60), np.float32), np.zeros((40, 60), np.float32)
+    mask[10:30, 5:25], mask[10:30, 40:50] = 1, 1
+    core[15:20, 10:15] = 1
+    mask = cv2.GaussianBlur(mask, (0, 0), 1)
+    kept = attached(mask, core)
+    assert kept[:, :30][mask[:, :30] > 0.05].all()
+    assert not kept[:, 35:].any()
+    assert not attached(mask, np.zeros_like(core)).any()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vtryon.render.filters import largest, smoothstep
+from vtryon.render.filters import attached, largest, smoothstep
 from vtryon.render.regions import Regions
 from vtryon.render.sleeves import before_cuff, loose, past_cuff, past_sleeve, sleeved
 from vtryon.types import Array, Part, Person
@@ -104,7 +104,10 @@ def _snapped(parts: list[Layer], where: Regions) -> Array:
     room[..., Part.TORSO - 1] *= _above_hem(alphas[..., Part.TORSO - 1], where.axis_y)
     # of the part itself only what is well inside: the video's pixels have a better edge than this grid
     inside = smoothstep(0.5, 1.0, cv2.GaussianBlur(alphas, (0, 0), 1.0))
-    return np.asarray(np.maximum(near * owner * room, inside), np.float32)
+    snapped = np.maximum(near * owner * room, inside)
+    for i in range(3):
+        snapped[..., i] *= attached(snapped[..., i], inside[..., i])  # beyond an armhole nothing is continued
+    return np.asarray(snapped, np.float32)
 
 
 def _above_hem(torso: Array, axis_y: Array) -> Array:

@@ -15,6 +15,7 @@ from vtryon.types import Array, Label, Person
 _LIT = 75  # per cent of the skin that is seen are darker than its usual colour: hollows, shadows, the rim of hair
 _SEEN = 60  # px of skin from which its colour is known
 _UNSEEN = (0.72, 0.56, 0.48)  # skin where none is
+_LETTER = 7  # px: as far from what goes, whatever looks like skin or scene goes too
 _AWAY = 0.0, 0.15  # shoulders to hips: from the skin that is seen to where its shadow has ended
 
 
@@ -75,7 +76,11 @@ def reveal(picture: Array, person: Person, where: Regions, worn: Array, covered:
     skinny = np.maximum(bare, where.neck * where.body)
     unlike = [largest(np.abs(cv2.blur(rgb, (3, 3)) - colours)) for colours in there]
     unlike = [unlike[0], *(np.where(skinny > 0.5, u, np.inf) for u in unlike[1:])]
-    gone = gone * smoothstep(0.05, 0.14, np.minimum.reduce(unlike))
+    # letters of a print are alike, and what is around them is not
+    strange = np.minimum.reduce(unlike).astype(np.float32)
+    around = cv2.dilate(strange, np.ones((_LETTER, _LETTER), np.uint8))
+    strange = np.where(cv2.erode(worn, np.ones((5, 5), np.uint8)) > 0.9, around, strange)
+    gone = gone * smoothstep(0.05, 0.14, strange)
     return Revealed(*(a.astype(np.float32) for a in (fill, arms, bare, gone)))
 
 
