@@ -47,6 +47,7 @@ def test_measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (result.frames, result.width, result.height) == (10, 96, 64)
     assert {"decode", "encode"} <= set(result.stages)
     assert 0 < result.total.p50_ms <= result.total.p95_ms
+    assert result.fps > 0
     assert result.peak_memory_mb is not None
     assert result.peak_memory_mb > 10
     text = table(result)

@@ -38,7 +38,7 @@ def shading(
     """
     light = luminance(crop)
     solid, whole = (cv2.erode(mask, np.ones((5, 5), np.uint8)) for mask in (lit, worn))
-    measured = _measure(crop, light, solid, frame)
+    measured = _measure(crop, light, whole, frame)  # all of it: what is left out may be a print
     if measured is not None:
         state = measured if state is None else _slowly(state, measured)
     if state is None:
