@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -77,3 +79,46 @@ def test_closed_early_it_closes_what_it_takes_from() -> None:
 def test_plain_iterators_serve_too() -> None:
     assert list(ahead(iter("abc"), 2)) == ["a", "b", "c"]
     assert list(ahead(iter(()), 2)) == []
+
+
+def test_left_to_the_garbage_collector_in_the_thread_itself() -> None:
+    """An abandoned generator may be closed by whichever thread collects it; the maker cannot wait for itself."""
+    made = Made(100)
+    box = [ahead(made.numbers(), 2)]
+    next(box[0])
+    closed = threading.Event()
+
+    def numbers() -> Iterator[int]:
+        yield 0
+        box.pop().close()
+        closed.set()
+        yield 1
+
+    assert list(ahead(numbers(), 1)) == [0, 1]
+    assert closed.is_set()
+    holder: list[Generator[int]] = []
+
+    def closes_itself() -> Iterator[int]:
+        yield 0
+        holder.pop().close()
+
+    holder.append(ahead(closes_itself(), 1))
+    assert next(holder[0]) == 0
+    until = time.monotonic() + 5
+    while holder and time.monotonic() < until:
+        time.sleep(0.002)
+    assert not holder
+    until = time.monotonic() + 5
+    while any(thread.name == "ahead" for thread in threading.enumerate()) and time.monotonic() < until:
+        time.sleep(0.002)
+    assert not any(thread.name == "ahead" for thread in threading.enumerate())
+
+
+def test_a_program_ends_though_something_is_left_open() -> None:
+    code = (
+        "from vtryon.ahead import ahead\n"
+        "def numbers():\n    try:\n        yield from range(100)\n    finally:\n        print('closed', flush=True)\n"
+        "left = ahead(numbers(), 2)\nprint(next(left), flush=True)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["0", "closed"], "")

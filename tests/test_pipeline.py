@@ -7,7 +7,7 @@ import sys
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from itertools import islice
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import scenes
 from scenes import BLUE, GREEN, RED
@@ -166,9 +167,17 @@ def test_steps_are_timed() -> None:
     assert seen == {"warp": 2, "render": 2}
 
 
-@pytest.mark.parametrize("threads", [1, 4])
-def test_steps_side_by_side_change_nothing(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.get_num_threads", lambda: threads)
+@pytest.fixture
+def threads() -> Iterator[Callable[[int], None]]:
+    """Sets how many threads torch may use, for one test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_steps_side_by_side_change_nothing(count: int, threads: Callable[[int], None]) -> None:
+    threads(count)
     frames, people = clip(4)
     readers: set[int] = set()
 
@@ -178,7 +187,8 @@ def test_steps_side_by_side_change_nothing(threads: int, monkeypatch: pytest.Mon
             yield frame
 
     shown = list(try_on(read(), SHIRT, options=OPTIONS, people=people))
-    assert (threading.get_ident() in readers) == (threads == 1)
+    assert (threading.get_ident() in readers) == (count == 1)
+    assert torch.get_num_threads() == count, "as before"
     for one, timed in zip(shown, try_on(frames, SHIRT, options=OPTIONS, people=people, on_stage=nothing), strict=True):
         assert np.array_equal(one.frame.rgb, timed.frame.rgb)
 
@@ -187,8 +197,8 @@ def nothing(_name: str) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def test_left_early_nothing_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.get_num_threads", lambda: 4)
+def test_left_early_nothing_goes_on(threads: Callable[[int], None]) -> None:
+    threads(2)
     frames, people = clip(12)
     given: list[int] = []
 
@@ -240,20 +250,22 @@ class Counting:
         return sum(r() is not None for r in self._given)
 
 
-def test_it_reads_little_ahead_and_keeps_little(walk: list[Frame]) -> None:
-    frames, lookahead = Counting(walk), 3
+@pytest.mark.parametrize("count", [1, 2])
+def test_it_reads_little_ahead_and_keeps_little(walk: list[Frame], count: int, threads: Callable[[int], None]) -> None:
+    threads(count)
+    frames, lookahead, beside = Counting(walk), 3, 0 if count == 1 else 5
     options = replace(OPTIONS, lookahead=lookahead)
     results = try_on(frames, SHIRT, options=options, labeller=label_regions)
     assert frames.read == 0, "nothing is read before something is asked for"
     held = []
     for n, shown in enumerate(results, start=1):
-        assert frames.read <= n + lookahead + 4
+        assert frames.read <= n + lookahead + 4 + beside
         assert shown.source.index == n - 1
         del shown
         held.append(frames.held)
     assert n == len(walk)
-    assert max(held) <= lookahead + 6
-    assert held[-3] <= held[8] + 1, "no more the longer it runs"
+    assert max(held) <= lookahead + 6 + beside
+    assert held[-3] <= held[8] + 1 + beside, "no more the longer it runs"
 
 
 def test_a_saved_analysis_gives_the_same_frames(walk: list[Frame], tmp_path: Path) -> None:

@@ -2,36 +2,74 @@
 
 from __future__ import annotations
 
-from collections import deque
+import threading
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from queue import SimpleQueue
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+_POLL = 0.2  # seconds between looks whether the program has ended
 
 
 def ahead(items: Iterator[T], count: int, start_with: Callable[[], object] = object) -> Generator[T]:
     """The same items in the same order, up to ``count`` (at least 1) of them made while the caller is busy with others.
 
-    The thread that makes them first calls ``start_with``.
-
-    What making them raises is raised when their turn comes. Closed early, this waits for the item that is being made,
-    and closes ``items`` if that can be closed.
+    The thread that makes them first calls ``start_with``. What making them raises is raised when their turn comes.
+    Closed early, this waits for the item that is being made, and closes ``items`` if that can be closed.
     """
-    end = object()
-    with ThreadPoolExecutor(1, "ahead") as worker:
+    maker = _Maker(items, count, start_with)
+    maker.start()
+    try:
+        while (made := maker.made.get()) is not None:
+            maker.wanted.release()
+            yield made[0]
+        if maker.problem is not None:
+            raise maker.problem
+    finally:
+        maker.leave()
 
-        def one_more() -> Future[object]:
-            return worker.submit(next, items, end)
 
-        worker.submit(start_with)
-        coming = deque(one_more() for _ in range(count))
+class _Maker(threading.Thread, Generic[T]):
+    """Puts items into ``made``, each in a tuple, at most as many as are ``wanted``; None is the end of them."""
+
+    def __init__(self, items: Iterator[T], count: int, start_with: Callable[[], object]) -> None:
+        super().__init__(name="ahead")
+        self.made: SimpleQueue[tuple[T] | None] = SimpleQueue()
+        self.wanted = threading.Semaphore(count)
+        self.problem: BaseException | None = None
+        self._items, self._start_with = items, start_with
+        self._left = False
+
+    def run(self) -> None:
         try:
-            while (item := coming.popleft().result()) is not end:
-                coming.append(one_more())
-                yield item  # type: ignore[misc]
+            self._make()
+        except BaseException as problem:
+            self.problem = problem
         finally:
-            for item_to_come in coming:
-                item_to_come.cancel()
-            if isinstance(items, Generator):
-                worker.submit(items.close).result()
+            self.made.put(None)
+
+    def _make(self) -> None:
+        end = object()
+        try:
+            self._start_with()
+            while self._is_wanted() and (item := next(self._items, end)) is not end:
+                self.made.put((item,))  # type: ignore[arg-type]
+        finally:
+            if isinstance(self._items, Generator):
+                self._items.close()
+
+    def _is_wanted(self) -> bool:
+        """Wait until one more is; False where no more will be. A program that ends without having closed what it took
+        from waits for its threads: they must not wait for it."""
+        while not self.wanted.acquire(timeout=_POLL):
+            if not threading.main_thread().is_alive():
+                return False
+        return not self._left
+
+    def leave(self) -> None:
+        """Make no more. The garbage collector may call this from the thread itself, which cannot wait for itself."""
+        self._left = True
+        self.wanted.release()
+        if threading.current_thread() is not self:
+            self.join()
