@@ -13,6 +13,7 @@ import torch
 from vtryon import weights
 from vtryon.device import Compute, choose, fastest
 from vtryon.errors import BadInputError
+from vtryon.person.backdrop import Backdrop
 from vtryon.person.colours import by_colour
 from vtryon.person.heatmaps import pose_maps, skin_map
 from vtryon.person.network import ParserNet, ParserSize, fold
@@ -44,7 +45,7 @@ class LabelState:
     """What the labeller remembers of the crop before: ``grey`` (256, 192) uint8, ``share`` (11, 256, 192) float32
     label probabilities as decided, ``sure`` (256, 192) float32 in [0, 1] how far they can be trusted after all the
     motion since the network ran, ``age`` frames ago, ``dress`` how much of the clothes is a dress on average over time,
-    ``in_dress`` the standing decision."""
+    ``in_dress`` the standing decision, ``backdrop`` what the top looks like behind hands."""
 
     grey: Array
     share: Array
@@ -52,6 +53,7 @@ class LabelState:
     age: int
     dress: float
     in_dress: bool
+    backdrop: Backdrop
 
 
 class ParserLabeller:
@@ -102,10 +104,11 @@ class ParserLabeller:
         down = torso_down(pose.points, pose.visibility)
         dress, in_dress = _wears_dress(dress_share(seen, down), before)
         # decided before it is mixed with what was: colours flicker with the sensor's noise as the network does
-        share = decided(seen, rgb, pose.points, down, in_dress)
+        backdrop = Backdrop.empty() if before is None else before.backdrop
+        share, backdrop = backdrop.without(decided(seen, rgb, pose.points, down, in_dress), rgb, pose.points)
         if before is not None:
             share = share + (self.steadiness * sure) * (carried - share)
-        return as_bytes(share), LabelState(grey, share, np.ones(CROP_SIZE, np.float32), 0, dress, in_dress)
+        return as_bytes(share), LabelState(grey, share, np.ones(CROP_SIZE, np.float32), 0, dress, in_dress, backdrop)
 
     def label(self, crops: list[tuple[Array, Array, Array, Array]]) -> Array:
         """(N, 11, 256, 192) float32 label probabilities of single crops as the network gives them, nothing carried.
