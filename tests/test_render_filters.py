@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from vtryon.planes import smoothstep
 from vtryon.render.filters import (
     GuidedUpsampler,
     apply_coefficients,
@@ -14,7 +15,6 @@ from vtryon.render.filters import (
     fill_smoothly,
     luminance,
     masked_blur,
-    smoothstep,
 )
 from vtryon.types import Array
 

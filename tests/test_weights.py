@@ -67,3 +67,21 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(CannotCreateError, match=r"w\.safetensors"):
         weights.save(tmp_path / "no" / "w.safetensors", checkpoint())
+
+
+def test_a_network_is_built_with_its_weights_in_float32(tmp_path: Path) -> None:
+    path = tmp_path / "parser.safetensors"
+    net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3))
+    weights.save(path, weights.Checkpoint("parser", {"out": 3}, (), net.state_dict()))
+
+    def build(found: weights.Checkpoint) -> torch.nn.Sequential:
+        return torch.nn.Sequential(torch.nn.Linear(2, found.size["out"]), torch.nn.BatchNorm1d(found.size["out"]))
+
+    again = weights.built(path, "parser", build)
+    assert not again.training
+    assert again[0].weight.dtype == torch.float32
+    assert torch.equal(again[0].weight, net[0].weight.half().float())
+    assert again[1].num_batches_tracked.dtype == torch.int64
+    for wrong in (lambda _: torch.nn.Linear(5, 5), lambda found: torch.nn.Linear(2, found.size["in"])):
+        with pytest.raises(BadInputError, match=r"parser\.safetensors: the weights do not fit"):
+            weights.built(path, "parser", wrong)

@@ -167,7 +167,7 @@ def _dress(
     draw = draw or default_drawer(options.device)
     laid = _lay(pairs, garment, back, options, stage, fit)
     state: Any = None
-    with nullcontext(laid) if on_stage else _beside(laid) as laid:
+    with closing(laid) if on_stage else _beside(laid) as laid:
         for at in laid:
             if isinstance(at, Frame):
                 state = None
@@ -189,7 +189,8 @@ def _beside(laid: Generator[T]) -> Iterator[Generator[T]]:
 
     threads = torch.get_num_threads()
     if threads == 1:
-        yield laid
+        with closing(laid):
+            yield laid
         return
     share = partial(torch.set_num_threads, threads // 2)
     with closing(ahead(laid, _AHEAD, share)) as coming:

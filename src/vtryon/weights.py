@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vtryon.errors import BadInputError, CannotCreateError, UnavailableError
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
+
+N = TypeVar("N", bound="nn.Module")
 
 ENVIRONMENT = "VTRYON_WEIGHTS"
 """Environment variable that names another folder of weights."""
@@ -83,6 +85,20 @@ def load(path: Path, network: str) -> Checkpoint:
     if about["network"] != network:
         raise BadInputError(f"{path}: weights of a '{about['network']}' network, a '{network}' is needed")
     return Checkpoint(network, about["size"], tuple(about["labels"]), tensors, about.get("notes", {}))
+
+
+def built(path: Path, network: str, build: Callable[[Checkpoint], N]) -> N:
+    """The network of a checkpoint in float32, ready for inference; ``build`` makes the one that it describes, empty.
+
+    Raises as :func:`load`, and :class:`BadInputError` where the weights do not fit what they describe.
+    """
+    checkpoint = load(path, network)
+    try:
+        net = build(checkpoint)
+        net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in checkpoint.tensors.items()})
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise BadInputError(f"{path}: the weights do not fit the network they describe") from error
+    return net.eval()
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:

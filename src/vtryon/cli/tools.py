@@ -61,7 +61,7 @@ def benchmark(
     verbose: params.Verbose = 0,
     quiet: params.Quiet = False,
 ) -> None:
-    """Measure what each stage costs per frame; nothing is written."""
+    """Measure what each stage costs per frame, and how fast a run is; nothing is written."""
     with reporting(verbose=verbose, quiet=quiet) as terminal:
         from vtryon import bench
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
@@ -38,7 +39,7 @@ class ReaderSize:
         return asdict(self)
 
     @staticmethod
-    def from_dict(data: dict[str, Any]) -> ReaderSize:
+    def from_dict(data: Mapping[str, Any]) -> ReaderSize:
         known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
         return ReaderSize(**known)
 

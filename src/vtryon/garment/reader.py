@@ -63,11 +63,9 @@ class GarmentReader:
 
     @staticmethod
     def load() -> GarmentReader:
-        """The shipped weights; raises UnavailableError where they are missing."""
-        checkpoint = weights.load(weights.find("garment"), "garment")
-        net = ReaderNet(ReaderSize.from_dict(dict(checkpoint.size)))
-        net.load_state_dict({n: t.float() if t.is_floating_point() else t for n, t in checkpoint.tensors.items()})
-        return GarmentReader(net)
+        """The shipped weights; errors as :func:`vtryon.weights.find` and :func:`vtryon.weights.built`."""
+        path = weights.find("garment")
+        return GarmentReader(weights.built(path, "garment", lambda c: ReaderNet(ReaderSize.from_dict(c.size))))
 
     def look(self, rgb: Array, mask: Array | None = None) -> Reading:
         """Look at a whole picture (H, W, 3) uint8, or with ``mask`` (H, W) bool at the garment cut out by it."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vtryon.render.filters import largest, smoothstep
+from vtryon.planes import largest, smoothstep
 from vtryon.types import CROP_SIZE, WORN_TOP, Array, Label
 
 _SURE = 0.8

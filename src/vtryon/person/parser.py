@@ -164,17 +164,14 @@ def as_bytes(share: Array) -> Array:
 
 
 def load_network(path: Path) -> ParserNet:
-    """The network of a checkpoint, ready for inference; errors as :func:`vtryon.weights.load`."""
-    checkpoint = weights.load(path, "parser")
-    if checkpoint.labels != tuple(label.name for label in Label):
-        raise BadInputError(f"{path}: weights for other labels ({', '.join(checkpoint.labels)}); update vtryon")
-    try:
-        net = ParserNet(ParserSize.from_dict(dict(checkpoint.size)))
-        net.load_state_dict({name: value.float() if value.is_floating_point() else value
-                             for name, value in checkpoint.tensors.items()})  # fmt: skip
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise BadInputError(f"{path}: the weights do not fit the network they describe") from error
-    return net.eval()
+    """The network of a checkpoint, ready for inference; errors as :func:`vtryon.weights.built`."""
+
+    def build(checkpoint: weights.Checkpoint) -> ParserNet:
+        if checkpoint.labels != tuple(label.name for label in Label):
+            raise BadInputError(f"{path}: weights for other labels ({', '.join(checkpoint.labels)}); update vtryon")
+        return ParserNet(ParserSize.from_dict(checkpoint.size))
+
+    return weights.built(path, "parser", build)
 
 
 def save_network(path: Path, net: ParserNet, notes: dict[str, Any] | None = None) -> None:

@@ -35,17 +35,21 @@ def hanging(person: Person) -> Array:
     ring = np.ones((2 * _AROUND + 1, 2 * _AROUND + 1), np.uint8)
     count, pieces, boxes, _ = cv2.connectedComponentsWithStats(carried, connectivity=8)
     for n in range(1, count):
-        across, down = boxes[n][[cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]] / size
+        left, top, width, height = boxes[n][: cv2.CC_STAT_AREA].tolist()
+        across, down = width / size, height / size
         card, printed = across <= _LARGEST[0] and down <= _LARGEST[1], max(across, down) <= _PRINT
         if not card and not printed:
             continue
-        piece = (pieces == n).astype(np.uint8)
-        around = (cv2.dilate(piece, ring) > 0) & (carried == 0)
+        near = (
+            slice(max(0, top - _AROUND), top + height + _AROUND), slice(max(0, left - _AROUND), left + width + _AROUND)
+        )  # fmt: skip
+        piece = pieces[near] == n
+        around = (cv2.dilate(piece.astype(np.uint8), ring) > 0) & (carried[near] == 0)
         if not around.any():
             continue
-        cloth, hand = float(worn[around].mean()), float(arms[around].mean())
+        cloth, hand = float(worn[near][around].mean()), float(arms[near][around].mean())
         card &= cloth > _ON_CLOTH and hand < _IN_HAND
-        printed &= cloth > _OF_CLOTH and cloth + hand > _OF_BOTH and float(share[piece > 0].mean()) < _UNSURE
+        printed &= cloth > _OF_CLOTH and cloth + hand > _OF_BOTH and float(share[near][piece].mean()) < _UNSURE
         if card or printed:
-            result[piece > 0] = 1.0
+            result[near][piece] = 1.0
     return result

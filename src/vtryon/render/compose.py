@@ -17,8 +17,9 @@ import numpy as np
 import torch
 
 from vtryon.person.crop import picture_on
+from vtryon.planes import largest, smoothstep
 from vtryon.render.extent import Extent, extent
-from vtryon.render.filters import GuidedUpsampler, apply_coefficients, largest, smoothstep
+from vtryon.render.filters import GuidedUpsampler, apply_coefficients
 from vtryon.render.flow import Flow, SourceFlow
 from vtryon.render.layered import Layered, Window, enlarged
 from vtryon.render.matting import Edge, split_edge

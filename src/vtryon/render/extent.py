@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vtryon.render.filters import attached, largest, smoothstep
+from vtryon.planes import largest, smoothstep
+from vtryon.render.filters import attached
 from vtryon.render.regions import Regions
 from vtryon.render.sleeves import before_cuff, loose, past_cuff, past_sleeve, sleeved
 from vtryon.types import Array, Part, Person

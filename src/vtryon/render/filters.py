@@ -109,17 +109,6 @@ def masked_blur(picture: Array, weights: Array, sigma: float) -> Array:
     return np.asarray(cv2.GaussianBlur(weighted, (0, 0), sigma) / np.maximum(total, 1e-4))
 
 
-def smoothstep(low: float, high: float, value: Array) -> Array:
-    """0 on the side of ``low``, 1 on the side of ``high``, smooth in between; ``low`` may be the larger."""
-    t = np.clip((value - low) / (high - low), 0.0, 1.0)
-    return t * t * (3.0 - 2.0 * t)
-
-
-def largest(planes: Array) -> Array:
-    """(h, w): the largest of the C values of ``planes`` (h, w, C) at each pixel, ten times faster than ``max(-1)``."""
-    return np.asarray(np.maximum.reduce([planes[..., n] for n in range(planes.shape[-1])]))
-
-
 def attached(mask: Array, core: Array) -> Array:
     """(h, w) bool: the pieces of ``mask`` that share a pixel with ``core``, both (h, w) in [0, 1], with their soft
     edges."""

@@ -19,7 +19,8 @@ from vtryon import weights
 from vtryon.device import Compute, choose, fastest
 from vtryon.person.crop import picture_on
 from vtryon.person.network import fold
-from vtryon.render.filters import GuidedUpsampler, apply_coefficients, smoothstep
+from vtryon.planes import smoothstep
+from vtryon.render.filters import GuidedUpsampler, apply_coefficients
 from vtryon.render.flow import SourceFlow
 from vtryon.render.inputs import KEPT, View, kept_shares, light_hint, network_input
 from vtryon.render.layered import Window, enlarged

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from vtryon.nearest import nearest
-from vtryon.render.filters import smoothstep
+from vtryon.planes import smoothstep
 from vtryon.types import Array
 
 _BAND = 7  # grid px: how wide the stretch along an edge is in which colours decide

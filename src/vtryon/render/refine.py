@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vtryon import weights
-from vtryon.errors import BadInputError
 from vtryon.person.heatmaps import POSE_CHANNELS
 from vtryon.person.network import Block, UNetSize, conv
 from vtryon.types import WORN_TOP, Label
@@ -164,14 +163,8 @@ def _step(low: float, high: float, value: Tensor) -> Tensor:
 
 
 def load_refine(path: Path) -> RefineNet:
-    """The network of a checkpoint, ready for inference; errors as :func:`vtryon.weights.load`."""
-    checkpoint = weights.load(path, "refine")
-    try:
-        net = RefineNet(RefineSize.from_dict(checkpoint.size))
-        net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in checkpoint.tensors.items()})
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise BadInputError(f"{path}: the weights do not fit the network they describe") from error
-    return net.eval()
+    """The network of a checkpoint, ready for inference; errors as :func:`vtryon.weights.built`."""
+    return weights.built(path, "refine", lambda checkpoint: RefineNet(RefineSize.from_dict(checkpoint.size)))
 
 
 def save_refine(path: Path, net: RefineNet, notes: Mapping[str, Any] | None = None) -> None:

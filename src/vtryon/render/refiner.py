@@ -13,8 +13,9 @@ from vtryon import weights
 from vtryon.device import Compute, choose
 from vtryon.person.heatmaps import pose_maps
 from vtryon.person.network import fold
+from vtryon.planes import largest, smoothstep
 from vtryon.render.badges import hanging
-from vtryon.render.filters import GuidedUpsampler, apply_coefficients, fill_in, largest, smoothstep
+from vtryon.render.filters import GuidedUpsampler, apply_coefficients, fill_in
 from vtryon.render.flow import Flow
 from vtryon.render.layered import Layered, Window, enlarged, reduced
 from vtryon.render.refine import GRID, IN_FRONT, KINDS, PLANES, WORN, Refined, RefineNet, load_refine

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from vtryon.planes import smoothstep
 from vtryon.render.badges import hanging
-from vtryon.render.filters import smoothstep
 from vtryon.types import CROP_SIZE, WORN_TOP, Array, Label, Person
 
 _BADGE = 0.06  # shoulders to hips: around a badge, its cover and its shadow

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 
 from vtryon.nearest import nearest
-from vtryon.render.filters import fill_smoothly, largest, smoothstep
+from vtryon.planes import largest, smoothstep
+from vtryon.render.filters import fill_smoothly
 from vtryon.render.regions import Regions
 from vtryon.types import Array, Label, Person
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vtryon.render.filters import fill_in, luminance, masked_blur, smoothstep
+from vtryon.planes import smoothstep
+from vtryon.render.filters import fill_in, luminance, masked_blur
 from vtryon.types import Array
 
 

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from vtryon.render.filters import fill_smoothly, smoothstep
+from vtryon.planes import smoothstep
+from vtryon.render.filters import fill_smoothly
 from vtryon.render.regions import Regions
 from vtryon.types import Array, Part, Person
 from vtryon.warp.lattice import Warp

@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vtryon import weights
-from vtryon.errors import BadInputError
 from vtryon.person.heatmaps import POSE_CHANNELS
 from vtryon.person.network import Block, UNetSize, conv
 from vtryon.render.inputs import CANDIDATES, IMAGE_CHANNELS
@@ -185,14 +184,8 @@ def _doubled(planes: Tensor) -> Tensor:
 
 
 def load_renderer(path: Path) -> RendererNet:
-    """The network of a checkpoint, ready for inference; errors as :func:`vtryon.weights.load`."""
-    checkpoint = weights.load(path, "tryon")
-    try:
-        net = RendererNet(RendererSize.from_dict(checkpoint.size))
-        net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in checkpoint.tensors.items()})
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise BadInputError(f"{path}: the weights do not fit the network they describe") from error
-    return net.eval()
+    """The network of a checkpoint, ready for inference; errors as :func:`vtryon.weights.built`."""
+    return weights.built(path, "tryon", lambda checkpoint: RendererNet(RendererSize.from_dict(checkpoint.size)))
 
 
 def save_renderer(path: Path, net: RendererNet, notes: Mapping[str, Any] | None = None) -> None:

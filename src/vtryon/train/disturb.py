@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from vtryon.render.filters import smoothstep
+from vtryon.planes import smoothstep
 from vtryon.types import CROP_SIZE, WORN_TOP, Array, Label
 
 _GRID = (6, 5)  # nodes of the smooth fields: about the spacing of the warp's own lattice

@@ -17,7 +17,8 @@ import numpy as np
 from vtryon.errors import BadInputError
 from vtryon.evaluate.scenes import Scene, dyed, make_background, make_print
 from vtryon.garment import prepare
-from vtryon.render.filters import fill_in, smoothstep
+from vtryon.planes import smoothstep
+from vtryon.render.filters import fill_in
 from vtryon.train import augment as aug
 from vtryon.train import disturb
 from vtryon.train.pairs import PICTURE, PRODUCT

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vtryon import weights
-from vtryon.errors import BadInputError
 from vtryon.types import Part
 from vtryon.warp.lattice import LATTICES
 from vtryon.warp.planes import GARMENT_PLANES, PERSON_PLANES
@@ -121,16 +120,13 @@ class MatchingNet(nn.Module):
 
 
 def load_matching(path: Path) -> MatchingNet:
-    """The network of a checkpoint, ready to use; :class:`BadInputError` where it does not fit."""
-    checkpoint = weights.load(path, "warp")
-    try:
-        about = dict(checkpoint.size)
-        about |= {name: tuple(about[name]) for name in ("window", "widths")}
-        net = MatchingNet(MatchingSize(**about))
-        net.load_state_dict({k: v.float() for k, v in checkpoint.tensors.items()})
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise BadInputError(f"{path}: the weights do not fit the network they describe") from error
-    return net.eval()
+    """The network of a checkpoint, ready for inference; errors as :func:`vtryon.weights.built`."""
+
+    def build(checkpoint: weights.Checkpoint) -> MatchingNet:
+        lists = {name: tuple(checkpoint.size[name]) for name in ("window", "widths")}
+        return MatchingNet(MatchingSize(**{**checkpoint.size, **lists}))
+
+    return weights.built(path, "warp", build)
 
 
 def save_matching(path: Path, net: MatchingNet, notes: Mapping[str, object]) -> None:

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vtryon import weights
-from vtryon.errors import BadInputError
 from vtryon.types import KEYPOINTS, Array, Garment, Label, Part, Person
 from vtryon.warp.anchored import FITS, FLATNESS, SHOULDERS, FitOptions
 from vtryon.warp.lattice import LATTICES, SLEEVE_SHAPE, TORSO_SHAPE, Spline, Warp, garment_lattices
@@ -227,14 +226,8 @@ def silhouette(person: Person) -> Silhouette:
 
 
 def load_placing(path: Path) -> PlacingNet:
-    """The network that a checkpoint describes, ready to use; :class:`BadInputError` where it does not fit."""
-    checkpoint = weights.load(path, "placing")
-    try:
-        net = PlacingNet(**checkpoint.size)
-        net.load_state_dict({k: v.float() for k, v in checkpoint.tensors.items()})
-    except (TypeError, RuntimeError) as error:
-        raise BadInputError(f"{path}: the weights do not fit the network they describe") from error
-    return net.eval()
+    """The network of a checkpoint, ready for inference; errors as :func:`vtryon.weights.built`."""
+    return weights.built(path, "placing", lambda checkpoint: PlacingNet(**checkpoint.size))
 
 
 def save_placing(path: Path, net: PlacingNet, notes: Mapping[str, object]) -> None:
